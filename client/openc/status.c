@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT
+ * openc status: the word "status" to the control socket, a memfd with the answer back. The
+ * supervisor speaks with root only. */
+#include <getopt.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include "cli.h"
+#include "fdpass.h"
+
+#define DEFAULT_CONTROL "/run/opend/control"
+
+enum { PATIENCE = 10000 }; /* ms */
+
+static int connect_control(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_close_ int sock = -1;
+
+	if (strlen(path) >= sizeof address.sun_path)
+		return -ENAMETOOLONG;
+	strcpy(address.sun_path, path);
+	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (sock < 0 || connect(sock, (struct sockaddr *)&address, sizeof address) < 0)
+		return -errno;
+	return take_fd(&sock);
+}
+
+/* One answer: a status, and the memfd that goes with it (-1 for none). */
+static int receive_answer(int sock, int *ret_fd)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	int32_t status;
+	size_t n;
+	int r;
+
+	*ret_fd = -1;
+	if (poll(&p, 1, PATIENCE) == 0)
+		return -ETIMEDOUT;
+	r = fdpass_recv(sock, &status, sizeof status, ret_fd, 1, &n);
+	if (r < 0)
+		return r;
+	return r == sizeof status ? status : -EPROTO;
+}
+
+static int ask(const char *path, const char *word)
+{
+	_cleanup_close_ int sock = -1, fd = -1;
+	int r;
+
+	sock = connect_control(path);
+	if (sock < 0)
+		return sock;
+	r = fdpass_send(sock, word, strlen(word), NULL, 0);
+	if (r < 0)
+		return r;
+	r = receive_answer(sock, &fd);
+	if (fd < 0)
+		return r < 0 ? r : -EPROTO;
+	return print_memory_file(fd, r < 0 ? stderr : stdout) < 0 ? -EIO : r;
+}
+
+int command_status(const struct cli *cli, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "control", required_argument, NULL, 'c' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *control = DEFAULT_CONTROL;
+	int option, r;
+
+	(void)cli;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (option != 'c')
+			return usage("status", NULL);
+		control = optarg;
+	}
+	if (optind != argc)
+		return usage("status", "takes no arguments");
+	r = ask(control, "status");
+	if (r < 0) {
+		complain("status from %s: %s", control, strerror(-r));
+		if (r == -EACCES || r == -EPERM)
+			complain("only root may ask; \"openc whoami\" is for everybody");
+		else if (r == -ENOENT || r == -ECONNREFUSED)
+			complain("is opend running? Another socket is named with --control");
+		return EXIT_FAILED;
+	}
+	return EXIT_DONE;
+}

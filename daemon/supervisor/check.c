@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ * The offline commands: they read the files and touch no running opend. */
+#include <errno.h>
+#include <unistd.h>
+#include "policy/hull.h"
+#include "supervisor.h"
+
+static bool colour(FILE *f)
+{
+	const char *no = getenv("NO_COLOR");
+
+	return isatty(fileno(f)) && !(no && *no);
+}
+
+static int load(const char *const *paths, bool advice, struct policy **ret)
+{
+	const struct policy_options options = { .resolve_names = true,
+						.units = true,
+						.owner = geteuid(),
+						.advice = advice,
+						.look = advice };
+	struct diags diags = { 0 };
+	int r = policy_load(paths, &options, &diags, ret);
+
+	diags_print(&diags, stderr, colour(stderr));
+	diags_print_summary(&diags, stderr);
+	if (diags.n_errors || diags.n_warnings)
+		fputc('\n', stderr);
+	diags_deinit(&diags);
+	if (r < 0 && r != -EBADMSG)
+		fprintf(stderr, "opend: cannot load the policy: %s\n", strerror(-r));
+	return r;
+}
+
+int check_policy(const char *const *paths, bool verbose)
+{
+	_cleanup_(policy_freep) struct policy *p = NULL;
+
+	if (load(paths, true, &p) < 0)
+		return EXIT_FAILURE;
+	if (verbose && policy_print_hulls(p, stdout) < 0)
+		return EXIT_FAILURE;
+	printf("%zu rules, no errors.\n", policy_n_rules(p));
+	return EXIT_SUCCESS;
+}
+
+int print_policy(const char *const *paths)
+{
+	_cleanup_(policy_freep) struct policy *p = NULL;
+
+	if (load(paths, false, &p) < 0 || policy_print(p, stdout) < 0)
+		return EXIT_FAILURE;
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

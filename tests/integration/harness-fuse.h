@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT
+ * A file system that hangs: a FUSE server of one directory whose file "plain" is like any other,
+ * of "hang" no OPEN and of "flush" no FLUSH is ever answered. */
+#ifndef HARNESS_FUSE_H
+#define HARNESS_FUSE_H
+
+/* Mounts it at path, for everybody, in the caller's mount namespace. Returns the descriptor to be
+ * served, or -errno: no FUSE here. Needs root. */
+int fuse_mount(const char *path);
+/* Serves until the file system is unmounted or its connection aborted; then returns. */
+void fuse_serve(int fd);
+
+#endif

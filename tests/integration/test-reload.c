@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT
+ * Reloading: a good policy takes effect for everybody, connected or not, without losing a request;
+ * a broken one takes effect for nobody, and its reporter learns the line. */
+#include <poll.h>
+#include <sys/un.h>
+#include "harness.h"
+
+START_TEST(a_good_policy_changes_verdicts)
+{
+	char *a = make_file(at("data/a"), 0644, alice.uid, "a\n");
+	char *b = make_file(at("data/b"), 0644, alice.uid, "b\n"), *answer;
+	struct opend o;
+
+	policy("10", "allow read file %s to user %u\n", a, alice.uid);
+	o = OPEND();
+	ask_for(&o, alice, a, O_RDONLY, "a\n");
+	ask_refused(&o, alice, b, O_RDONLY, EACCES, OPENC_R_NO_RULE);
+	policy("10", "allow read file %s to user %u\n", b, alice.uid);
+	/* Not before it is told. */
+	ask_for(&o, alice, a, O_RDONLY, "a\n");
+	ensure(control(&o, "reload", &answer) == 0, "%s", answer);
+	ensure(strstr(answer, "2"), "no generation in \"%s\"", answer);
+	ask_refused(&o, alice, a, O_RDONLY, EACCES, OPENC_R_NO_RULE);
+	ask_for(&o, alice, b, O_RDONLY, "b\n");
+	/* Another file beside the first; and away with all. */
+	policy("20", "deny any file %s to anyone\n", b);
+	ok(reload(&o));
+	ask_refused(&o, alice, b, O_RDONLY, EACCES, OPENC_R_DENIED);
+	sys(unlink(at("policy/10.policy")));
+	sys(unlink(at("policy/20.policy")));
+	ok(reload(&o));
+	ask_refused(&o, alice, b, O_RDONLY, EACCES, OPENC_R_NO_RULE);
+	opend_stop(&o);
+}
+END_TEST
+
+START_TEST(a_broken_policy_changes_nothing)
+{
+	char *a = make_file(at("data/a"), 0644, alice.uid, "a\n"), *answer;
+	char *b = make_file(at("data/b"), 0644, alice.uid, "b\n");
+	struct opend o;
+
+	policy("10", "allow read file %s to user %u\n", a, alice.uid);
+	o = OPEND();
+	ask_for(&o, alice, a, O_RDONLY, "a\n");
+	policy("20", "allow read file %s to user %u\nallow raed file %s to user %u\n", b, alice.uid,
+	       b, alice.uid);
+	ensure(control(&o, "reload", &answer) < 0, "a broken policy was loaded: %s", answer);
+	ensure(strstr(answer, "20.policy:2:7: error: ") && strstr(answer, "raed") &&
+		       strstr(answer, "generation 1"),
+	       "the answer is \"%s\"", answer);
+	ask_for(&o, alice, a, O_RDONLY, "a\n");
+	ask_refused(&o, alice, b, O_RDONLY, EACCES, OPENC_R_NO_RULE);
+	/* Mended, it is loaded. */
+	policy("20", "allow read file %s to user %u\n", b, alice.uid);
+	ensure(control(&o, "reload", &answer) == 0, "%s", answer);
+	ask_for(&o, alice, b, O_RDONLY, "b\n");
+	opend_stop(&o);
+}
+END_TEST
+
+/* A file that others may write is no policy. */
+START_TEST(a_policy_that_others_may_write)
+{
+	char *a = make_file(at("data/a"), 0644, alice.uid, "a\n"), *answer;
+	struct opend o;
+
+	policy("10", "allow read file %s to user %u\n", a, alice.uid);
+	o = OPEND();
+	policy("20", "deny any file %s to anyone\n", a);
+	sys(chmod(at("policy/20.policy"), 0666));
+	ensure(control(&o, "reload", &answer) < 0, "it was loaded: %s", answer);
+	ask_for(&o, alice, a, O_RDONLY, "a\n");
+	sys(chmod(at("policy/20.policy"), 0644));
+	ensure(control(&o, "reload", &answer) == 0, "%s", answer);
+	ask_refused(&o, alice, a, O_RDONLY, EACCES, OPENC_R_DENIED);
+	opend_stop(&o);
+}
+END_TEST
+
+START_TEST(start_with_a_broken_policy)
+{
+	char *a = make_file(at("data/a"), 0644, alice.uid, "a\n");
+	struct opend o;
+
+	policy("10", "allow read file %s to user\n", a);
+	o = OPEND();
+	ask_refused(&o, alice, a, O_RDONLY, EACCES, OPENC_R_NO_POLICY);
+	ask_refused(&o, alice, at("data/b"), O_RDONLY, EACCES, OPENC_R_NO_POLICY);
+	ensure(control(&o, "reload", NULL) < 0, "it was loaded");
+	ask_refused(&o, alice, a, O_RDONLY, EACCES, OPENC_R_NO_POLICY);
+	policy("10", "allow read file %s to user %u\n", a, alice.uid);
+	ok(reload(&o));
+	ask_for(&o, alice, a, O_RDONLY, "a\n");
+	ask_refused(&o, alice, at("data/b"), O_RDONLY, EACCES, OPENC_R_NO_RULE);
+	opend_stop(&o);
+}
+END_TEST
+
+START_TEST(an_empty_policy_is_a_policy)
+{
+	struct opend o = OPEND();
+
+	ask_refused(&o, alice, "/etc/passwd", O_RDONLY, EACCES, OPENC_R_NO_RULE);
+	opend_stop(&o);
+}
+END_TEST
+
+START_TEST(the_command)
+{
+	char *a = make_file(at("data/a"), 0644, alice.uid, "a\n");
+	struct program p;
+	struct opend o;
+
+	policy("10", "allow read file %s to user %u\n", a, alice.uid);
+	o = OPEND();
+	p = RUN(staged("opend"), "--reload", "--control", o.control);
+	ensure(p.status == 0 && p.out_len + p.err_len > 0, "status %d: %s%s", p.status, p.out,
+	       p.err);
+	policy("10", "allow read fil %s to user %u\n", a, alice.uid);
+	p = RUN(staged("opend"), "--reload", "--control", o.control);
+	ensure(p.status == 1, "status %d: %s%s", p.status, p.out, p.err);
+	ensure(strstr(text("%s%s", p.out, p.err), "10.policy:1:12: error: "), "%s%s", p.out, p.err);
+	opend_stop(&o);
+	p = RUN(staged("opend"), "--reload", "--control", o.control);
+	ensure(p.status == 1 && p.err_len > 0, "status %d: %s%s", p.status, p.out, p.err);
+}
+END_TEST
+
+/* ---- who is connected ---- */
+
+struct guest {
+	const char *socket, *a, *b;
+	volatile int step; /* odd: the client's turn has come to its end; even: the test's */
+};
+
+static void turn(struct guest *g, int step, struct client *c)
+{
+	if (within(20000, g->step == step || (c && !alive(c->pid))) && g->step == step)
+		return;
+	if (c)
+		client_wait(c);
+	ensure(g->step == step, "step %d, not %d", g->step, step);
+}
+
+static struct wire_outcome asked(struct raw *r, uint64_t id, const char *path)
+{
+	char frame[WIRE_REQUEST_MAX];
+	struct wire_outcome out;
+	int fd;
+
+	raw_send(r, frame, raw_open(frame, id, path, O_RDONLY));
+	out = raw_result(r, id, &fd);
+	close_fd(fd);
+	return out;
+}
+
+/* The same connection before and after. */
+static void stay_connected(void *arg)
+{
+	struct guest *g = arg;
+	struct raw r = raw_connect(g->socket);
+	struct wire_outcome out;
+
+	ensure(asked(&r, 1, g->a).error == 0 && asked(&r, 2, g->b).reason == OPENC_R_NO_RULE,
+	       "before");
+	g->step = 1;
+	turn(g, 2, NULL);
+	out = asked(&r, 3, g->a);
+	ensure(out.reason == OPENC_R_NO_RULE && out.generation == 2,
+	       "after: errno %d, generation %u", out.error, out.generation);
+	out = asked(&r, 4, g->b);
+	ensure(out.error == 0 && out.generation == 2, "after: errno %d, generation %u", out.error,
+	       out.generation);
+	g->step = 3;
+	turn(g, 4, NULL);
+	/* Rules for others have changed meanwhile; ours are what they were, and so is the worker.
+	 */
+	out = asked(&r, 5, g->b);
+	ensure(out.error == 0 && out.generation == 3, "at last: errno %d, generation %u", out.error,
+	       out.generation);
+	raw_close(&r);
+}
+
+START_TEST(connections_outlive_reloads)
+{
+	struct guest *g = shared(sizeof *g);
+	struct client c;
+	pid_t worker;
+	struct opend o;
+
+	g->a = make_file(at("data/a"), 0644, alice.uid, "a\n");
+	g->b = make_file(at("data/b"), 0644, alice.uid, "b\n");
+	policy("10", "allow read file %s to user %u\n", g->a, alice.uid);
+	o = OPEND();
+	g->socket = o.socket;
+	c = client_start(alice, stay_connected, g);
+	turn(g, 1, &c);
+	policy("10", "allow read file %s to user %u\n", g->b, alice.uid);
+	ok(reload(&o));
+	g->step = 2;
+	turn(g, 3, &c);
+	worker = only_worker(&o, alice.uid);
+	policy("20", "allow read file %s to user 4242\n", g->a);
+	ok(reload(&o));
+	ensure(only_worker(&o, alice.uid) == worker,
+	       "a worker whose rules did not change was replaced");
+	g->step = 4;
+	client_wait(&c);
+	opend_stop(&o);
+}
+END_TEST
+
+/* Opens as fast as it can, with several requests in flight: not one may be lost. */
+static void open_without_end(void *arg)
+{
+	enum { IN_FLIGHT = 16 };
+	struct guest *g = arg;
+	struct openc_conn *c = connect_to(g->socket);
+	const char *paths[IN_FLIGHT];
+	struct openc_result results[IN_FLIGHT] = { 0 };
+	int rounds = 0;
+
+	for (size_t i = 0; i < IN_FLIGHT; i++)
+		paths[i] = g->a;
+	for (; !g->step; rounds++) {
+		int n = openc_open_many(c, paths, IN_FLIGHT, NULL, 0, results, sizeof *results, 0);
+
+		ensure(n == IN_FLIGHT, "round %d: %d: %s", rounds, n, openc_message(c));
+		for (size_t i = 0; i < IN_FLIGHT; i++)
+			close_fd(results[i].fd);
+	}
+	ensure(rounds > 20, "%d rounds only", rounds);
+	openc_free(c);
+}
+
+START_TEST(nothing_is_lost_over_reloads)
+{
+	struct guest *g = shared(sizeof *g);
+	struct client clients[4];
+	pid_t all[64];
+	struct opend o;
+
+	g->a = make_file(at("data/a"), 0644, alice.uid, "a\n");
+	policy("10", "allow read file %s to user %u\n", g->a, alice.uid);
+	o = OPEND();
+	g->socket = o.socket;
+	for (size_t i = 0; i < ELEMENTSOF(clients); i++)
+		clients[i] = client_start(alice, open_without_end, g);
+	for (int i = 0; i < 30; i++) {
+		/* Each time another effective policy, so each time another worker. */
+		policy("20", "allow read file %s to user %u\n", at("data/other%d", i), alice.uid);
+		ok(reload(&o));
+		sleep_msec(50);
+	}
+	g->step = 1;
+	for (size_t i = 0; i < ELEMENTSOF(clients); i++)
+		client_wait(&clients[i]);
+	ensure(within(5000, workers(&o, alice.uid, all, ELEMENTSOF(all)) <= 1),
+	       "%zu workers are left", workers(&o, alice.uid, all, ELEMENTSOF(all)));
+	opend_stop(&o);
+}
+END_TEST
+
+/* The manager to whom it reports its status does not listen: that is no reason to wait for it. */
+START_TEST(a_deaf_manager)
+{
+	char *a = make_file(at("data/a"), 0644, alice.uid, "a\n");
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	_cleanup_close_ int fd = (int)sys(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	int64_t began;
+	struct opend o;
+
+	policy("10", "allow read file %s to user %u\n", a, alice.uid);
+	o = OPEND();
+	strcpy(to.sun_path, at("run/notify"));
+	while (sendto(fd, "x", 1, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof to) == 1)
+		;
+	ensure(errno == EAGAIN, "%s", strerror(errno));
+	began = now_msec();
+	ensure(control(&o, "reload", NULL) == 0, "no reload");
+	ensure(now_msec() - began < 5000, "it took %lld ms", (long long)(now_msec() - began));
+	ask_for(&o, alice, a, O_RDONLY, "a\n");
+	opend_stop(&o);
+}
+END_TEST
+
+/* ---- the control socket ---- */
+
+START_TEST(status_of_the_service)
+{
+	char *a = make_file(at("data/a"), 0644, alice.uid, "a\n"), *answer;
+	struct opend o;
+
+	policy("10", "allow read file %s to user %u\n", a, alice.uid);
+	o = OPEND();
+	ask_for(&o, alice, a, O_RDONLY, "a\n");
+	ensure(control(&o, "status", &answer) == 0, "%s", answer);
+	ensure(strstr(answer, "generation"), "%s", answer);
+	opend_stop(&o);
+}
+END_TEST
+
+static int try_control(const char *path, const void *packet, size_t len)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	_cleanup_close_ int fd = (int)sys(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int32_t status = 0;
+
+	memcpy(a.sun_path, path, strlen(path) + 1);
+	if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
+		return -errno;
+	if (send(fd, packet, len, MSG_NOSIGNAL) < 0)
+		return -errno;
+	ensure(poll(&p, 1, 10000) == 1, "neither an answer nor an end");
+	if (recv(fd, &status, sizeof status, MSG_DONTWAIT) <= 0)
+		return -EPIPE;
+	return status;
+}
+
+START_TEST(control_takes_two_words)
+{
+	char *a = make_file(at("data/a"), 0644, alice.uid, "a\n");
+	static char big[60000];
+	struct opend o;
+
+	policy("10", "allow read file %s to user %u\n", a, alice.uid);
+	o = OPEND();
+	ensure(try_control(o.control, "status", 6) == 0, "status");
+	ensure(try_control(o.control, "stop", 4) < 0, "an unknown word");
+	ensure(try_control(o.control, "status now", 10) < 0, "two words");
+	ensure(try_control(o.control, "reload\0", 7) <= 0, "a word and a NUL");
+	memset(big, 'r', sizeof big);
+	ensure(try_control(o.control, big, sizeof big) < 0, "a long word");
+	ensure(try_control(o.control, "status", 6) == 0, "status");
+	ask_for(&o, alice, a, O_RDONLY, "a\n");
+	opend_stop(&o);
+}
+END_TEST
+
+static void reload_as_nobody(void *arg)
+{
+	const struct opend *o = arg;
+
+	ensure(try_control(o->control, "reload", 6) == -EACCES, "anybody may reload");
+	ensure(try_control(o->control, "status", 6) == -EACCES, "anybody may ask for the status");
+}
+
+/* Past the permission bits it is the peer that counts. */
+static void reload_past_the_mode(void *arg)
+{
+	const struct opend *o = arg;
+
+	ensure(try_control(o->control, "reload", 6) < 0, "anybody may reload");
+	ensure(try_control(o->control, "status", 6) < 0, "anybody may ask for the status");
+}
+
+START_TEST(control_is_for_root)
+{
+	char *a = make_file(at("data/a"), 0644, 0, "a\n");
+	struct opend o;
+
+	needs_root("be somebody else than the administrator");
+	policy("10", "allow read file %s to user %u\n", a, alice.uid);
+	o = OPEND();
+	as(alice, reload_as_nobody, &o);
+	sys(chmod(o.control, 0666));
+	as(alice, reload_past_the_mode, &o);
+	ensure(try_control(o.control, "status", 6) == 0, "status");
+	opend_stop(&o);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("reload");
+
+	ADD(s, a_good_policy_changes_verdicts, 30);
+	ADD(s, a_broken_policy_changes_nothing, 30);
+	ADD(s, a_policy_that_others_may_write, 30);
+	ADD(s, start_with_a_broken_policy, 30);
+	ADD(s, an_empty_policy_is_a_policy, 30);
+	ADD(s, the_command, 30);
+	ADD(s, connections_outlive_reloads, 60);
+	ADD(s, nothing_is_lost_over_reloads, 60);
+	ADD(s, a_deaf_manager, 60);
+	ADD(s, status_of_the_service, 30);
+	ADD(s, control_takes_two_words, 30);
+	ADD_ROOT(s, control_is_for_root, 30);
+	return s;
+}
+
+int main(void)
+{
+	return harness_main("reload", suite);
+}

@@ -1,0 +1,21 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The unit of the booted system: does what an administrator does after "make install", then runs the
+# tests, each with a time limit of its own.
+set -u
+cd /opend-tests || exit 1
+. ./lib.sh
+
+for name in "$@"; do
+	set -- "$@" "./test-$name.sh"
+	shift
+done
+[ $# -gt 0 ] || set -- ./test-*.sh
+
+holds "accounts are made" systemd-sysusers
+holds "directories are made" systemd-tmpfiles --create opend.conf
+holds "units are read" systemctl daemon-reload
+for script; do
+	timeout -k 5 60 /bin/sh "$script" </dev/null || not_ok "$script: exit status $?"
+done
+echo "system: all tests ran"

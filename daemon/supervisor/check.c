@@ -12,31 +12,38 @@ static bool colour(FILE *f)
 	return isatty(fileno(f)) && !(no && *no);
 }
 
-static int load(const char *const *paths, bool advice, struct policy **ret)
+/* Settings and policy are both read before anything is said: one run tells all that is wrong. An
+ * empty `config` sets nothing. */
+static int load(const char *const *paths, const char *const *config, bool advice,
+		struct policy **ret)
 {
 	const struct policy_options options = { .resolve_names = true,
 						.units = true,
 						.owner = geteuid(),
 						.advice = advice,
 						.look = advice };
+	struct settings settings;
 	struct diags diags = { 0 };
-	int r = policy_load(paths, &options, &diags, ret);
+	int r = settings_load(config, options.owner, &settings, &diags), r2;
 
+	r2 = policy_load(paths, &options, &diags, ret);
 	diags_print(&diags, stderr, colour(stderr));
 	diags_print_summary(&diags, stderr);
 	if (diags.n_errors || diags.n_warnings)
 		fputc('\n', stderr);
 	diags_deinit(&diags);
 	if (r < 0 && r != -EBADMSG)
-		fprintf(stderr, "opend: cannot load the policy: %s\n", strerror(-r));
-	return r;
+		fprintf(stderr, "opend: cannot read the settings: %s\n", strerror(-r));
+	if (r2 < 0 && r2 != -EBADMSG)
+		fprintf(stderr, "opend: cannot load the policy: %s\n", strerror(-r2));
+	return r < 0 ? r : r2;
 }
 
-int check_policy(const char *const *paths, bool verbose)
+int check_policy(const char *const *paths, const char *const *config, bool verbose)
 {
 	_cleanup_(policy_freep) struct policy *p = NULL;
 
-	if (load(paths, true, &p) < 0)
+	if (load(paths, config, true, &p) < 0)
 		return EXIT_FAILURE;
 	if (verbose && policy_print_hulls(p, stdout) < 0)
 		return EXIT_FAILURE;
@@ -46,9 +53,10 @@ int check_policy(const char *const *paths, bool verbose)
 
 int print_policy(const char *const *paths)
 {
+	static const char *const no_config[] = { NULL };
 	_cleanup_(policy_freep) struct policy *p = NULL;
 
-	if (load(paths, false, &p) < 0 || policy_print(p, stdout) < 0)
+	if (load(paths, no_config, false, &p) < 0 || policy_print(p, stdout) < 0)
 		return EXIT_FAILURE;
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -27,7 +27,7 @@ static const char help[] =
 	"  opend [--listen [NAME=]PATH]... [--policy DIR|FILE]... [--control PATH]\n"
 	"        [--user USER] [--audit-user USER] [--worker-ids FIRST-LAST]\n"
 	"  opend --private-fd N --policy DIR|FILE...\n"
-	"  opend --check [--verbose] [DIR|FILE...]\n"
+	"  opend --check [--verbose] [--config FILE] [DIR|FILE...]\n"
 	"  opend --print-policy [DIR|FILE...]\n"
 	"  opend --reload [--control PATH]\n"
 	"\n"
@@ -43,7 +43,9 @@ static const char help[] =
 	"  --require-landlock     serve nobody whom Landlock cannot confine\n"
 	"  --landlock-abi N       behave as on a kernel whose Landlock ABI is N (0: none)\n"
 	"  --private-fd N         serve one connected socket, for the user who runs this\n"
-	"  --check                judge the policy; exit 0 when it is valid, else 1\n"
+	"  --check                judge the policy and the settings; exit 0 when both are\n"
+	"                         valid, else 1; DIR|FILE: that policy, and settings only\n"
+	"                         with --config\n"
 	"  --verbose              with --check: each identity's hull too\n"
 	"  --print-policy         print the policy, merged, with origins\n"
 	"  --reload               have the running opend load its policy anew; exit status is\n"
@@ -325,19 +327,27 @@ static int open_control(struct supervisor *s)
 	return r;
 }
 
+/* The default files need not be there, one that was named has to be. */
+static int find_config(const struct options *o)
+{
+	for (size_t i = 0; o->config[i]; i++)
+		if (access(o->config[i], F_OK) < 0) {
+			say(LOG_ERR, "cannot read %s: %s", o->config[i], strerror(errno));
+			return -ENOENT;
+		}
+	return 0;
+}
+
 static int load_at_start(struct supervisor *s)
 {
-	int r;
+	int r = find_config(&s->opt);
 
+	if (r < 0)
+		return r;
 	if (!s->opt.policy[0])
 		memcpy(s->opt.policy, default_policy, sizeof default_policy);
 	if (!s->opt.config[0] && s->opt.private_fd < 0)
 		memcpy(s->opt.config, default_config, sizeof default_config);
-	for (size_t i = 0; s->opt.config[i] && s->opt.config[0] != default_config[0]; i++)
-		if (access(s->opt.config[i], F_OK) < 0) {
-			say(LOG_ERR, "cannot read %s: %s", s->opt.config[i], strerror(errno));
-			return -ENOENT;
-		}
 	settings_default(&s->settings);
 	r = policy_reload(s, stderr);
 	if (r < 0)
@@ -469,7 +479,12 @@ int main(int argc, char **argv)
 				  : default_policy;
 	switch (action) {
 	case CHECK:
-		return check_policy(paths, s.opt.verbose);
+		if (find_config(&s.opt) < 0)
+			return EXIT_FAILURE;
+		/* Whoever names policy files asks about those, not about this system. */
+		if (!s.opt.config[0] && optind == argc)
+			memcpy(s.opt.config, default_config, sizeof default_config);
+		return check_policy(paths, s.opt.config, s.opt.verbose);
 	case PRINT:
 		return print_policy(paths);
 	case RELOAD:

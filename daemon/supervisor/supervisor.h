@@ -202,7 +202,7 @@ void notify_status(const struct supervisor *s, const char *prefix);
 void notify(const char *state);
 
 /* check.c: offline commands; return an exit status. */
-int check_policy(const char *const *paths, bool verbose);
+int check_policy(const char *const *paths, const char *const *config, bool verbose);
 int print_policy(const char *const *paths);
 
 /* audit.c: opend-audit is started, and started again when it dies. */

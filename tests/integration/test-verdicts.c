@@ -504,6 +504,65 @@ START_TEST(the_manuals_very_message)
 }
 END_TEST
 
+/* Settings are judged beside the policy, each error at its place; policy files that are named are
+ * judged without the system's settings. */
+START_TEST(settings_are_checked_with_the_policy)
+{
+	char *good = make_file(at("run/good.conf"), 0644, 0, "set poll-usec 5\n");
+	char *bad = make_file(at("run/bad.conf"), 0644, 0, "set poll-usec 5\nset pol-usec 6\n");
+	struct program p;
+
+	policy("60-nginx", "allow read under /s to user 7\n");
+	p = RUN(staged("opend"), "--check", "--config", good, at("policy"));
+	ensure(p.status == 0 && !strcmp(p.out, "1 rules, no errors.\n") && p.err_len == 0, "%s",
+	       p.err);
+	p = RUN(staged("opend"), "--check", "--config", bad, at("policy"));
+	ensure(p.status == 1 && p.out_len == 0 &&
+		       !strcmp(p.err, text("%s:2:5: error: unknown setting \"pol-usec\"\n"
+					   "    2 | set pol-usec 6\n"
+					   "      |     ^~~~~~~~ did you mean \"poll-usec\"?\n"
+					   "bad.conf: 1 error.\n",
+					   bad)),
+	       "status %d\n%s", p.status, p.err);
+	policy("60-nginx", "%s", broken);
+	p = RUN(staged("opend"), "--check", "--config", bad, at("policy"));
+	ensure(p.status == 1 && strstr(p.err, "unknown setting \"pol-usec\"") &&
+		       strstr(p.err, "unknown access \"raed\"") &&
+		       strstr(p.err, "policy: 2 errors."),
+	       "%s", p.err);
+	p = RUN(staged("opend"), "--check", "--config", at("run/none.conf"), at("policy"));
+	ensure(p.status == 1 && strstr(p.err, text("cannot read %s: No such file or directory\n",
+						   at("run/none.conf"))),
+	       "%s", p.err);
+}
+END_TEST
+
+START_TEST(the_systems_settings_are_checked_unless_files_are_named)
+{
+	const char *conf = "/etc/opend/opend.conf";
+	struct program p;
+
+	needs_root("mount an /etc of its own");
+	own_host();
+	make_file(text("%s/10.policy", policy_dir), 0644, 0, "allow read under /s to user 7\n");
+	make_file(text("%s", conf), 0644, 0, "set idle-seconds never\n");
+	p = RUN(staged("opend"), "--check");
+	ensure(p.status == 1 && p.out_len == 0 && strstr(p.err, text("%s:1:18: error: ", conf)),
+	       "status %d\n%s", p.status, p.err);
+	p = RUN(staged("opend"), "--check", "--policy", policy_dir);
+	ensure(p.status == 1 && strstr(p.err, conf), "status %d\n%s", p.status, p.err);
+	p = RUN(staged("opend"), "--check", policy_dir);
+	ensure(p.status == 0 && p.err_len == 0, "status %d\n%s", p.status, p.err);
+	sys(unlink(conf));
+	make_file(text("%s", conf), 0644, 0, "set idle-seconds 60\n");
+	p = RUN(staged("opend"), "--check");
+	ensure(p.status == 0 && p.err_len == 0, "status %d\n%s", p.status, p.err);
+	sys(chmod(conf, 0666));
+	p = RUN(staged("opend"), "--check");
+	ensure(p.status == 1 && strstr(p.err, conf), "status %d\n%s", p.status, p.err);
+}
+END_TEST
+
 /* ---- what a refusal tells, and whom -----------------------------------------------------------
  */
 
@@ -690,6 +749,8 @@ static Suite *suite(void)
 	ADD(s, errors_point_at_the_mistaken_token, 30);
 	ADD(s, a_broken_policy_is_shown_as_the_manual_shows_it, 30);
 	ADD_ROOT(s, the_manuals_very_message, 30);
+	ADD(s, settings_are_checked_with_the_policy, 30);
+	ADD_ROOT(s, the_systems_settings_are_checked_unless_files_are_named, 30);
 	ADD_ROOT(s, a_denial_names_the_nearest_rule_to_root_only, 30);
 	ADD(s, any_bytes_of_a_path_survive_json, 60);
 	return s;

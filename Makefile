@@ -14,6 +14,11 @@ MANDIR     ?= $(PREFIX)/share/man
 DOCDIR     ?= $(PREFIX)/share/doc/opend
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 SYSCONFDIR ?= /etc
+# Where this system's Python looks for modules of this prefix.
+PYTHONDIR  ?= $(or $(shell { /usr/bin/python3 -c '$(SITE)' $(PREFIX) || python3 -c '$(SITE)' \
+	$(PREFIX); } 2>/dev/null),$(PREFIX)/lib/python3/dist-packages)
+SITE := import site, sys; print(next(p for p in site.getsitepackages() \
+	if p.startswith(sys.argv[1] + "/lib/python")))
 DESTDIR    ?=
 # opend looks for its worker beside itself, as in a build tree, then in ../lib/opend/: a stage made
 # with DESTDIR runs in place.
@@ -183,7 +188,7 @@ $(BUILD)/backdoor/opend-worker: $(BACKDOOR) $(POLICY) $(COMMON) $(BUILD)/lists
 $(INTEGRATION): | $(BUILD)/backdoor/opend-worker
 
 # Tests run what make install makes, staged, never the build tree by accident.
-.PHONY: stage check check-unit check-integration check-system
+.PHONY: stage check check-unit check-integration check-system check-client check-valgrind
 stage: all
 	@rm -rf $(BUILD)/stage
 	+@$(MAKE) -s --no-print-directory install DESTDIR=$(abspath $(BUILD))/stage PREFIX=/usr/local
@@ -192,6 +197,15 @@ check: $(UNIT) $(INTEGRATION) stage
 	@$(RUN_TESTS) $(UNIT) $(INTEGRATION) tests/system/run.sh
 check-unit: $(UNIT)
 	@$(RUN_TESTS) $(UNIT)
+# The library's own, which are worth running under other tools: make check-client SANITIZE=thread.
+# They answer to scripts in other processes, whose threads and memory are of no interest.
+CLIENT := $(filter %/test-client %/test-client-async %/test-client-process \
+	%/test-client-stream,$(UNIT))
+check-client: $(CLIENT)
+	@$(RUN_TESTS) $(CLIENT)
+check-valgrind: $(CLIENT)
+	@VALGRIND="valgrind --quiet --error-exitcode=99 --leak-check=full --track-origins=yes" \
+		$(RUN_TESTS) $(CLIENT)
 check-integration: $(INTEGRATION) stage
 	@$(RUN_TESTS) $(INTEGRATION)
 check-system: stage
@@ -239,6 +253,7 @@ install: all
 	install -m 644 $(BUILD)/libopenc.so.0 $(BUILD)/libopenc.a $(D)$(LIBDIR)/
 	ln -sf libopenc.so.0 $(D)$(LIBDIR)/libopenc.so
 	install -m 644 client/include/openc.h $(D)$(INCLUDEDIR)/
+	install -D -m 644 -t $(D)$(PYTHONDIR) client/python/openc.py
 	$(SUBST) client/lib/libopenc.pc.in >$(D)$(LIBDIR)/pkgconfig/libopenc.pc
 	set -e; for page in $(PAGES); do \
 		install -D -m 644 -t $(D)$(MANDIR)/man$${page##*.} $$page; done
@@ -257,6 +272,7 @@ install: all
 uninstall:
 	cmp -s $(EXAMPLE) $(D)$(POLICYDIR)/example.policy && rm -f $(D)$(POLICYDIR)/example.policy || :
 	rm -f $(D)$(SBINDIR)/opend $(D)$(BINDIR)/openc $(D)$(INCLUDEDIR)/openc.h \
+		$(D)$(PYTHONDIR)/openc.py \
 		$(addprefix $(D)$(LIBDIR)/,libopenc.so libopenc.so.0 libopenc.a pkgconfig/libopenc.pc) \
 		$(addprefix $(D)$(UNITDIR)/,$(UNITS)) $(D)$(COMPLETIONDIR)/openc \
 		$(addprefix $(D)$(PREFIX)/lib/,$(SYSUSERS:systemd/%=%) $(TMPFILES:systemd/%=%)) \
@@ -274,9 +290,11 @@ help:
 	@printf '%s\n' 'make                build everything, in $(BUILD)' \
 	'make demo           show what it does, in ten seconds, leaving nothing' \
 	'make check          all tests: check-unit, check-integration, check-system' \
+	'make check-client   the tests of libopenc alone, for SANITIZE=thread' \
+	'make check-valgrind the same under valgrind' \
 	'make lint           format-check, shellcheck, mandoc -Tlint' \
 	'make format         clang-format, in place' \
-	'make install        DESTDIR= PREFIX= BINDIR= SBINDIR= LIBDIR= MANDIR= UNITDIR= SYSCONFDIR=' \
+	'make install        DESTDIR= PREFIX= BINDIR= SBINDIR= LIBDIR= MANDIR= UNITDIR= PYTHONDIR= ...' \
 	'make uninstall      with the same variables' \
 	'make deps           install all packages that building, testing and linting need' \
 	'make clean' \

@@ -33,6 +33,9 @@ int fdpass_send(int sock, const void *buf, size_t len, const int *fds, size_t n)
 		cmsg->cmsg_type = SCM_RIGHTS;
 		cmsg->cmsg_len = CMSG_LEN(n * sizeof(int));
 		memcpy(CMSG_DATA(cmsg), fds, n * sizeof(int));
+		/* The kernel reads the padding behind an odd number of them as well. */
+		memset(control.buf + CMSG_LEN(n * sizeof(int)), 0,
+		       CMSG_SPACE(n * sizeof(int)) - CMSG_LEN(n * sizeof(int)));
 	}
 	do
 		sent = sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);

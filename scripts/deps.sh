@@ -45,6 +45,7 @@ lint() {
 	need clang-format tool clang-format		# make format-check
 	need mandoc tool mandoc				# -Tlint for man pages
 	need shellcheck tool shellcheck			# for these scripts
+	need valgrind tool valgrind			# make check-valgrind
 }
 
 case ${1:-all} in

@@ -9,7 +9,8 @@
 # nothing has failed, and so has one after whose run a sanitizer's report is in its output.
 #
 # Programs find in the environment: BUILD, the build directory; STAGE, a directory that every user
-# can reach, with "make install DESTDIR=$STAGE" done; SANITIZE, empty for a plain build.
+# can reach, with "make install DESTDIR=$STAGE" done; SANITIZE, empty for a plain build; VALGRIND,
+# the command with its options that each program is run by, or empty.
 set -eu
 umask 022
 : "${BUILD:?}"
@@ -23,6 +24,8 @@ if [ -n "${SANITIZE:-}" ]; then
 	export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
 fi
 export SANITIZE="${SANITIZE:-}"
+[ -z "${VALGRIND:-}" ] || CK_TIMEOUT_MULTIPLIER=10
+export VALGRIND="${VALGRIND:-}"
 
 STAGE=
 cleanup() {
@@ -52,7 +55,8 @@ for program in "$@"; do
 	log=$BUILD/logs/$(echo "$name" | tr / -).log
 	status=0
 	began=$(date +%s)
-	timeout -k 10 "$limit" "$program" >"$log" 2>&1 </dev/null || status=$?
+	# shellcheck disable=SC2086 # a command and its options
+	timeout -k 10 "$limit" $VALGRIND "$program" >"$log" 2>&1 </dev/null || status=$?
 	took=$(($(date +%s) - began))
 
 	bad=$(($(check_sum Failures) + $(check_sum Errors) + $(count '^not ok ')))

@@ -85,6 +85,25 @@ void is_file(int fd, const char *path)
 	close(fd);
 }
 
+static bool says_something(const char *variable)
+{
+	const char *value = getenv(variable);
+
+	return value && *value;
+}
+
+const char *own_system_calls(void)
+{
+	if (says_something("SANITIZE"))
+		return "a sanitizer makes calls of its own";
+	return says_something("VALGRIND") ? "valgrind makes calls of its own" : NULL;
+}
+
+const char *own_limits(void)
+{
+	return says_something("VALGRIND") ? "valgrind has a limit of descriptors of its own" : NULL;
+}
+
 void sleep_ms(int ms)
 {
 	poll(NULL, 0, ms);

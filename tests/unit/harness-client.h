@@ -63,6 +63,9 @@ void serve_files(int sock);
 
 const char *test_file(int n); /* one of a few files with different content */
 ino_t inode_of(const char *path);
+/* Why a test cannot run in this kind of build or under this tool, or NULL. */
+const char *own_system_calls(void); /* a sanitizer or valgrind makes some of its own */
+const char *own_limits(void);	    /* valgrind answers RLIMIT_NOFILE itself */
 void is_file(int fd, const char *path); /* it is, CLOEXEC and >= 3; closes it */
 void sleep_ms(int ms);
 long elapsed_ms(void); /* since the last call */

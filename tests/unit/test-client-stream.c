@@ -539,6 +539,10 @@ START_TEST(a_descriptor_without_room_is_emfile_and_the_next_call_connects_again)
 	static const script_fn scripts[] = { serve_files, serve_files, NULL };
 	struct openc_conn *c;
 
+	if (own_limits()) {
+		printf("SKIP: %s: %s\n", __func__, own_limits());
+		return;
+	}
 	server_listen(scripts, 0);
 	ck_assert_int_eq(openc_new(&c, server_path()), 0);
 	fill_up(0);
@@ -569,10 +573,15 @@ static void grant_eight_at_once(int sock)
 
 START_TEST(descriptors_that_came_with_a_lost_one_are_closed)
 {
-	struct openc_conn *c = client_of(grant_eight_at_once);
 	struct openc_result results[8];
 	const char *paths[8];
+	struct openc_conn *c;
 
+	if (own_limits()) {
+		printf("SKIP: %s: %s\n", __func__, own_limits());
+		return;
+	}
+	c = client_of(grant_eight_at_once);
 	fill_up(3);
 	for (int i = 0; i < 8; i++)
 		paths[i] = test_file(0);

@@ -323,10 +323,15 @@ END_TEST
 
 START_TEST(descriptors_of_a_batch_are_not_more_than_there_is_room_for)
 {
-	struct openc_conn *c = client_of(serve_files);
 	struct rlimit limit, low;
+	struct openc_conn *c;
 	int n;
 
+	if (own_limits()) {
+		printf("SKIP: %s: %s\n", __func__, own_limits());
+		return;
+	}
+	c = client_of(serve_files);
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	low = (struct rlimit){ 64, limit.rlim_max };
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
@@ -364,8 +369,10 @@ START_TEST(a_batch_of_1000_long_paths_does_not_lock_up)
 {
 	static char path[4001];
 	struct openc_conn *c = client_of(stop_at_253);
-	struct rlimit limit = { 4096, 4096 };
+	struct rlimit limit;
 
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = UTIL_MIN(limit.rlim_max, (rlim_t)4096);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	memset(path, 'x', sizeof path - 1);
 	path[0] = '/';

@@ -2,7 +2,9 @@
  * Reloading: a good policy takes effect for everybody, connected or not, without losing a request;
  * a broken one takes effect for nobody, and its reporter learns the line. */
 #include <poll.h>
+#include <stdatomic.h>
 #include <sys/un.h>
+#include <time.h>
 #include "harness.h"
 
 START_TEST(a_good_policy_changes_verdicts)
@@ -262,6 +264,217 @@ START_TEST(nothing_is_lost_over_reloads)
 }
 END_TEST
 
+/* ---- under load ---- */
+
+/* Odd generations grant `odd`, even ones `even`, all of them `both`, and none `never`. Clients of
+ * several identities ask all the time, and each answer says by which generation it was given: it
+ * must be what that one says, and no connection ever goes back to an earlier one. What is asked in
+ * the moment after a reload may still reach the worker that is about to leave. */
+enum { WHATS = 4, IN_A_BATCH = 24, RELOADS = 1000, RELOADS_MAX = 10000, PATIENCE_USEC = 5000000 };
+
+struct load {
+	const char *socket, *paths[WHATS];
+	struct stat st[WHATS];
+	_Atomic uint32_t announced;	    /* the generation that is being loaded */
+	int64_t loaded_at[RELOADS_MAX + 2]; /* when opend said that it was; 0: it has not */
+	_Atomic bool over;
+	_Atomic uint64_t granted, refused, calls, behind;
+	_Atomic int64_t longest, longest_behind; /* in microseconds */
+};
+
+struct guest_of_load {
+	struct load *l;
+	bool has_alternating, has_both;
+	_Atomic uint32_t generation; /* of the last answer */
+};
+
+static int64_t now_usec(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * INT64_C(1000000) + ts.tv_nsec / 1000;
+}
+
+static void note_longest(_Atomic int64_t *longest, int64_t took)
+{
+	for (int64_t was = *longest; took > was;)
+		if (atomic_compare_exchange_weak(longest, &was, took))
+			break;
+}
+
+/* Was it asked when the next generation was in force already? */
+static void note_generation(struct guest_of_load *g, uint32_t generation, int64_t asked)
+{
+	int64_t next = g->l->loaded_at[generation + 1];
+
+	ensure(generation >= g->generation && generation <= g->l->announced,
+	       "generation %u after %u, while %u was loaded", generation, g->generation,
+	       g->l->announced);
+	g->generation = generation;
+	if (!next || asked <= next)
+		return;
+	g->l->behind++;
+	note_longest(&g->l->longest_behind, now_usec() - next);
+}
+
+static bool granted_by(const struct guest_of_load *g, size_t what, uint32_t generation)
+{
+	return what < 2 ? g->has_alternating && generation % 2 != what : what == 2 && g->has_both;
+}
+
+static void judge(struct guest_of_load *g, size_t what, const struct openc_result *r)
+{
+	struct load *l = g->l;
+	struct stat st;
+
+	if (!granted_by(g, what, r->generation)) {
+		ensure(r->fd == -EACCES && r->reason == OPENC_R_NO_RULE,
+		       "%s under generation %u: %d, reason %u", l->paths[what], r->generation,
+		       r->fd, r->reason);
+		l->refused++;
+		return;
+	}
+	ensure(r->fd >= 3, "%s under generation %u: %s, reason %u", l->paths[what], r->generation,
+	       strerror(-r->fd), r->reason);
+	sys(fstat(r->fd, &st));
+	ensure(st.st_dev == l->st[what].st_dev && st.st_ino == l->st[what].st_ino,
+	       "%s: another file came", l->paths[what]);
+	close_fd(r->fd);
+	l->granted++;
+}
+
+static void ask_under_load(struct guest_of_load *g, struct openc_conn *c, unsigned seed)
+{
+	struct load *l = g->l;
+	struct openc_result results[IN_A_BATCH] = { 0 };
+	const char *paths[IN_A_BATCH];
+	size_t n = seed % 3 ? 1 : IN_A_BATCH;
+	int64_t asked = now_usec();
+
+	for (size_t i = 0; i < n; i++)
+		paths[i] = l->paths[(seed + i) % WHATS];
+	ok(openc_open_many(c, paths, n, NULL, 0, results, sizeof *results, 0));
+	note_longest(&l->longest, now_usec() - asked);
+	for (size_t i = 0; i < n; i++) {
+		note_generation(g, results[i].generation, asked);
+		judge(g, (seed + i) % WHATS, &results[i]);
+	}
+	l->calls++;
+}
+
+static void ask_all_the_time(void *arg)
+{
+	struct guest_of_load *g = arg;
+	struct openc_conn *c = connect_to(g->l->socket);
+
+	for (unsigned seed = 0; !g->l->over; seed++)
+		ask_under_load(g, c, seed);
+	openc_free(c);
+}
+
+/* The policies, for odd and for even generations, good or none: a line that does not parse, an
+ * expectation that fails, a file that others may write. Written beforehand: a disk that is slow to
+ * take a file is not what is asked about. */
+enum { FAULTS = 4 };
+
+static char *a_policy(uint32_t generation, int fault)
+{
+	return at("policies/%u-%d", generation % 2, fault);
+}
+
+static void write_policies(const struct load *l)
+{
+	static const char *const faults[FAULTS] = { "", "allow raed file /x to anyone\n",
+						    "expect allow read /nowhere for user 4711\n",
+						    "" };
+
+	make_dir(at("policies"), 0755, 0);
+	for (uint32_t parity = 0; parity < 2; parity++)
+		for (int fault = 0; fault < FAULTS; fault++)
+			make_file(a_policy(parity, fault), fault == 3 ? 0666 : 0644, 0,
+				  text("allow read file %s to user %u\n"
+				       "allow read file %s to user %u\n"
+				       "allow read file %s to user %u\n%s",
+				       l->paths[!parity], alice.uid, l->paths[2], alice.uid,
+				       l->paths[2], bob.uid, faults[fault]));
+}
+
+static void put_policy(uint32_t generation, int fault)
+{
+	sys(link(a_policy(generation, fault), at("policies/next")));
+	sys(rename(at("policies/next"), at("policy/10.policy")));
+	unlink(at("policies/next"));
+}
+
+/* Two in a row, then one that others have had the time to notice. */
+static void reload_again(const struct opend *o, struct load *l, int n)
+{
+	int broken = n % 2 ? 1 + n / 2 % 3 : 0;
+	uint32_t next = l->announced + (broken ? 0 : 1);
+	uint64_t calls = l->calls;
+	char *answer;
+	int r;
+
+	put_policy(l->announced + 1, broken);
+	l->announced = next;
+	r = control(o, "reload", &answer);
+	if (!broken)
+		l->loaded_at[next] = now_usec();
+	ensure((r < 0) == (broken != 0), "reload %d: %d, %s", n, r, answer);
+	ensure(strstr(answer, text("eneration %u", next)), "reload %d: %s", n, answer);
+	if (n % 3 == 2)
+		ensure(within(20000, l->calls > calls + 8), "nobody gets an answer any more");
+}
+
+START_TEST(reloads_under_load)
+{
+	const char *wanted = getenv("OPEND_RELOADS");
+	const int reloads = UTIL_MIN(wanted ? atoi(wanted) : RELOADS, (int)RELOADS_MAX);
+	struct load *l = shared(sizeof *l);
+	struct guest_of_load *guests = shared(4 * sizeof *guests);
+	const struct who whose[] = { alice, alice, bob, uid_only(1002) };
+	const size_t n = is_root() ? ELEMENTSOF(whose) : 2;
+	struct client clients[ELEMENTSOF(whose)];
+	pid_t all[64];
+	struct opend o;
+
+	for (size_t i = 0; i < WHATS; i++) {
+		l->paths[i] = make_file(at("data/%zu", i), 0644, alice.uid, "x\n");
+		sys(stat(l->paths[i], &l->st[i]));
+	}
+	l->announced = 1;
+	write_policies(l);
+	put_policy(1, 0);
+	o = OPEND();
+	l->socket = o.socket;
+	for (size_t i = 0; i < n; i++) {
+		guests[i] = (struct guest_of_load){ l, whose[i].uid == alice.uid, i < 3, 1 };
+		clients[i] = client_start(whose[i], ask_all_the_time, &guests[i]);
+	}
+	for (int i = 0; i < reloads; i++)
+		reload_again(&o, l, i);
+	for (size_t i = 0; i < n; i++)
+		ensure(within(20000,
+			      guests[i].generation == l->announced || !alive(clients[i].pid)),
+		       "guest %zu still lives under generation %u", i, guests[i].generation);
+	l->over = true;
+	for (size_t i = 0; i < n; i++)
+		client_wait(&clients[i]);
+	printf("%d reloads, %u generations, %llu calls, %llu files granted, %llu refused; "
+	       "longest call %.1f ms; %llu answers by the generation before, until %.1f ms after\n",
+	       reloads, (unsigned)l->announced, (unsigned long long)l->calls,
+	       (unsigned long long)l->granted, (unsigned long long)l->refused,
+	       (double)l->longest / 1000, (unsigned long long)l->behind,
+	       (double)l->longest_behind / 1000);
+	ensure(l->granted > 0 && l->refused > 0, "nothing was asked");
+	ensure(l->longest < PATIENCE_USEC && l->longest_behind < PATIENCE_USEC, "it took too long");
+	ensure(within(5000, workers(&o, alice.uid, all, ELEMENTSOF(all)) <= 1),
+	       "%zu workers are left", workers(&o, alice.uid, all, ELEMENTSOF(all)));
+	opend_stop(&o);
+}
+END_TEST
+
 /* The manager to whom it reports its status does not listen: that is no reason to wait for it. */
 START_TEST(a_deaf_manager)
 {
@@ -384,6 +597,7 @@ static Suite *suite(void)
 	ADD(s, the_command, 30);
 	ADD(s, connections_outlive_reloads, 60);
 	ADD(s, nothing_is_lost_over_reloads, 60);
+	ADD(s, reloads_under_load, 600);
 	ADD(s, a_deaf_manager, 60);
 	ADD(s, status_of_the_service, 30);
 	ADD(s, control_takes_two_words, 30);

@@ -211,6 +211,17 @@ check-integration: $(INTEGRATION) stage
 check-system: stage
 	@$(RUN_TESTS) tests/system/run.sh
 
+# Not a test: figures, with goals and verdicts, that depend on the machine and on who else is there.
+# Everything of a run is in bench.json. bench-check fails when a goal is missed by more than 15 %.
+BENCH := $(call objs,tests/bench)
+$(BUILD)/tests/bench/bench: $(BENCH) $(COMMON) $(BUILD)/libopenc.a
+	@mkdir -p $(@D)
+	$(call run,LD,$(LINK) -lsystemd)
+.PHONY: bench bench-check
+bench bench-check: $(BUILD)/tests/bench/bench stage
+	@$(BUILD)/tests/bench/bench $(if $(filter bench-check,$@),--check) --json $(BUILD)/bench.json \
+		$(BENCH_ARGS) $(BUILD)/stage/usr/local $(ROWS)
+
 .PHONY: demo
 demo: all
 	@BUILD=$(abspath $(BUILD)) scripts/demo.sh
@@ -292,6 +303,8 @@ help:
 	'make check          all tests: check-unit, check-integration, check-system' \
 	'make check-client   the tests of libopenc alone, for SANITIZE=thread' \
 	'make check-valgrind the same under valgrind' \
+	'make bench          what an open costs, beside the alternatives; figures in $(BUILD)/bench.json' \
+	'make bench-check    the same, failing when a goal is missed by more than 15 %' \
 	'make lint           format-check, shellcheck, mandoc -Tlint' \
 	'make format         clang-format, in place' \
 	'make install        DESTDIR= PREFIX= BINDIR= SBINDIR= LIBDIR= MANDIR= UNITDIR= PYTHONDIR= ...' \

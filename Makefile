@@ -245,6 +245,7 @@ UNITS    := $(patsubst systemd/%.in,%,$(wildcard systemd/*.service.in systemd/*.
 SYSUSERS := $(wildcard systemd/sysusers.d/*.conf)
 TMPFILES := $(wildcard systemd/tmpfiles.d/*.conf)
 EXAMPLE  := $(wildcard systemd/example.policy)
+DROPINS  := $(wildcard systemd/*.conf)
 COMPLETE := $(wildcard client/openc/openc.bash)
 CATALOG  := $(wildcard systemd/opend.catalog)
 SUBST = sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' \
@@ -275,7 +276,7 @@ install: all
 	install -m 644 $(TMPFILES) $(D)$(PREFIX)/lib/tmpfiles.d/
 	install -D -m 644 -t $(D)$(PREFIX)/lib/systemd/catalog $(CATALOG)
 	$(if $(COMPLETE),install -D -m 644 $(COMPLETE) $(D)$(COMPLETIONDIR)/openc)
-	install -m 644 LICENSE $(wildcard README.md) $(EXAMPLE) $(D)$(DOCDIR)/
+	install -m 644 LICENSE $(wildcard README.md) $(EXAMPLE) $(DROPINS) $(D)$(DOCDIR)/
 # The administrator's directory; what is in it stays.
 	test -e $(D)$(POLICYDIR)/example.policy || install -m 644 $(EXAMPLE) $(D)$(POLICYDIR)/
 

@@ -2,9 +2,9 @@
  * Records for opend-audit. One write(2) of at most PIPE_BUF bytes into a pipe that nobody shares
  * with us: whole or not at all, and never waited for. A grant that a rule says to log is given
  * only when its record is in the pipe; denials are recorded as far as a bucket of tokens goes, so
- * that nobody can fill a disk by being refused, and what was held back is counted. */
+ * that nobody can fill a disk by being refused, and what was held back is counted. Each uid has a
+ * bucket of its own: in the lobby nobody's refusals keep another's from being recorded. */
 #include <errno.h>
-#include <sys/socket.h>
 #include "audit.h"
 #include "worker.h"
 
@@ -22,7 +22,7 @@ static uint16_t append(char *buf, struct audit_record *r, const char *text, size
 	return (uint16_t)len;
 }
 
-static bool submit(struct worker *w, char *buf, const struct audit_record *r)
+static bool submit(char *buf, const struct audit_record *r)
 {
 	ssize_t n;
 
@@ -30,40 +30,64 @@ static bool submit(struct worker *w, char *buf, const struct audit_record *r)
 	do
 		n = write(WORKER_FD_AUDIT, buf, r->size);
 	while (n < 0 && errno == EINTR);
-	if (n == (ssize_t)r->size)
-		return true;
-	stats_count(&w->stats->audit_dropped);
-	return false;
+	return n == (ssize_t)r->size;
 }
 
-/* The bucket is a point in time: how far it lies back says how many tokens are in it. */
-static bool token_take(struct worker *w)
+/* A bucket is a point in time: how far it lies back says how many tokens are in it. */
+static uint64_t token_ms(const struct worker *w)
 {
-	uint64_t now = now_ms(), token = 1000 / w->birth.denials_per_second;
-	uint64_t full = w->birth.denials_burst * token;
+	return 1000 / w->birth.denials_per_second;
+}
 
-	if (w->audit_tokens_ms + full < now)
-		w->audit_tokens_ms = now - full;
-	if (w->audit_tokens_ms + token > now)
+static uint64_t full_ms(const struct worker *w)
+{
+	return w->birth.denials_burst * token_ms(w);
+}
+
+static bool token_take(const struct worker *w, struct account *a)
+{
+	uint64_t now = now_ms(), token = token_ms(w), full = full_ms(w);
+
+	if (a->tokens_ms + full < now)
+		a->tokens_ms = now - full;
+	if (a->tokens_ms + token > now)
 		return false;
-	w->audit_tokens_ms += token;
+	a->tokens_ms += token;
 	return true;
 }
 
-void audit_settle(struct worker *w)
+bool audit_is_settled(const struct worker *w, const struct account *a)
+{
+	return !a->held_back && a->tokens_ms + full_ms(w) < now_ms();
+}
+
+static void hold_back(struct worker *w, struct account *a)
+{
+	w->n_held += a->held_back++ == 0;
+}
+
+static void settle(struct worker *w, struct account *a)
 {
 	struct audit_record r = { .size = sizeof r,
 				  .decision = AUDIT_SUPPRESSED,
 				  .generation = w->birth.generation,
-				  .uid = w->birth.uid,
-				  .gid = w->birth.gid };
+				  .uid = a->uid,
+				  .gid = a->gid };
 	char buf[sizeof r];
 
-	if (!w->held_back || !token_take(w))
+	if (!a->held_back || !token_take(w, a))
 		return;
-	r.held_back = (uint32_t)UTIL_MIN(w->held_back, UINT32_MAX);
-	if (submit(w, buf, &r))
-		w->held_back = 0;
+	r.held_back = (uint32_t)UTIL_MIN(a->held_back, UINT32_MAX);
+	if (!submit(buf, &r))
+		return;
+	a->held_back = 0;
+	w->n_held--;
+}
+
+void audit_settle(struct worker *w)
+{
+	for (size_t i = 0; i < w->n_accounts && w->n_held; i++)
+		settle(w, &w->accounts[i]);
 }
 
 /* Is it for the journal? A file that is not there is nobody's refusal. */
@@ -79,6 +103,7 @@ bool audit_decision(struct worker *w, const struct conn *c, const struct wire_re
 		    struct wire_outcome *out, const struct decision *d)
 {
 	const struct label *l = &w->labels[c->label];
+	struct account *a = &w->accounts[c->account];
 	struct audit_record r = { .size = sizeof r,
 				  .decision = out->error ? AUDIT_DENIAL : AUDIT_GRANT,
 				  .flags = d->as_root ? AUDIT_AS_ROOT : 0,
@@ -86,37 +111,34 @@ bool audit_decision(struct worker *w, const struct conn *c, const struct wire_re
 				  .access = (uint16_t)d->access,
 				  .error = (uint32_t)out->error,
 				  .generation = out->generation,
-				  .uid = w->birth.uid,
-				  .gid = w->birth.gid,
+				  .uid = a->uid,
+				  .gid = a->gid,
 				  .serial = out->serial };
-	struct ucred peer = { 0 };
-	socklen_t len = sizeof peer;
 	char buf[AUDIT_RECORD_MAX];
 
 	out->serial = 0;
 	if (!concerns_journal(out, d))
 		return true;
 	if (out->error) {
-		audit_settle(w);
-		if (!token_take(w)) {
-			w->held_back++;
+		settle(w, a);
+		if (!token_take(w, a)) {
+			stats_count(&w->stats->audit_dropped);
+			hold_back(w, a);
 			return true;
 		}
-	}
-	if (w->birth.role == BIRTH_LOBBY &&
-	    getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0) {
-		r.uid = peer.uid;
-		r.gid = peer.gid;
 	}
 	r.via_len = append(buf, &r, l->via, strlen(l->via));
 	r.unit_len = append(buf, &r, l->unit, strlen(l->unit));
 	r.rule_len = append(buf, &r, d->rule, strlen(d->rule));
 	r.path_len = append(buf, &r, req->path, req->path_len);
 	r.place_len = append(buf, &r, d->place, d->place_len);
-	if (submit(w, buf, &r)) {
+	if (submit(buf, &r)) {
 		out->serial = r.serial;
 		return true;
 	}
-	w->held_back += out->error != 0;
-	return out->error != 0;
+	stats_count(&w->stats->audit_dropped);
+	if (!out->error)
+		return false;
+	hold_back(w, a);
+	return true;
 }

@@ -18,6 +18,7 @@
 
 enum {
 	SPURIOUS_MAX = 3,
+	UNREAD_MAX = 512, /* of one uid's connections together */
 };
 
 /* ---- pools ---- */
@@ -96,16 +97,21 @@ int conn_setup(struct worker *w)
 
 	w->conns = reserve(n * sizeof *w->conns);
 	w->labels = reserve(LABELS_MAX * sizeof *w->labels);
+	w->accounts = reserve(ACCOUNTS_MAX * sizeof *w->accounts);
 	w->lender.lent = reserve(LENT_MAX * sizeof *w->lender.lent);
 	w->in_pool = reserve(in_size);
 	w->out_pool = reserve(out_size);
-	if (!w->conns || !w->labels || !w->lender.lent || !w->in_pool || !w->out_pool)
+	if (!w->conns || !w->labels || !w->accounts || !w->lender.lent || !w->in_pool ||
+	    !w->out_pool)
 		return -ENOMEM;
 	pools.in_end = (char *)w->in_pool + in_size;
 	pools.out_end = (char *)w->out_pool + out_size;
 	w->tx = outbuf_acquire(w);
 	w->lender.tx = outbuf_acquire(w);
 	w->n_labels = 1; /* the first is blank: for more labels than there is room for */
+	/* The first is ours; in a lobby, for more uids than there is room for. */
+	w->accounts[0] = (struct account){ .uid = w->birth.uid, .gid = w->birth.gid };
+	w->n_accounts = 1;
 	return sigaction(SIGALRM, &interrupt, NULL) < 0 ? -errno : 0;
 }
 
@@ -148,26 +154,53 @@ static int watch(struct worker *w, struct conn *c, int op, uint32_t events)
 	return epoll_ctl(w->epoll, op, c->fd, &e) < 0 ? -errno : 0;
 }
 
+/* The account of a lobby's client. One that is as good as new is used again. */
+static uint16_t account_of(struct worker *w, const struct ucred *peer)
+{
+	size_t free_one = w->n_accounts;
+
+	for (size_t i = 1; i < w->n_accounts; i++) {
+		struct account *a = &w->accounts[i];
+
+		if (a->uid == peer->uid)
+			return (uint16_t)i;
+		if (!a->n_conns && audit_is_settled(w, a))
+			free_one = i;
+	}
+	if (free_one == ACCOUNTS_MAX)
+		return 0;
+	if (free_one == w->n_accounts)
+		w->n_accounts++;
+	w->accounts[free_one] = (struct account){ .uid = peer->uid, .gid = peer->gid };
+	return (uint16_t)free_one;
+}
+
 /* The kernel knows whose connection it is, so we can see for ourselves that the supervisor did not
  * hand us another identity's. The lobby serves anybody; a lender's peer is a worker. */
-static bool peer_is_ours(const struct worker *w, int fd, const struct down *d)
+static bool peer_is_ours(struct worker *w, int fd, const struct down *d, uint16_t *ret_account)
 {
 	struct ucred peer = { .uid = (uid_t)-1 };
 	socklen_t len = sizeof peer;
 
-	if (w->birth.role != BIRTH_WORKER || (d->flags & DOWN_PEER_WORKER))
+	*ret_account = 0;
+	if (w->birth.role == BIRTH_LENDER || (d->flags & DOWN_PEER_WORKER))
 		return true;
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-	       peer.uid == w->birth.uid && peer.gid == w->birth.gid;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return false;
+	if (w->birth.role == BIRTH_LOBBY)
+		*ret_account = account_of(w, &peer);
+	return w->birth.role == BIRTH_LOBBY ||
+	       (peer.uid == w->birth.uid && peer.gid == w->birth.gid);
 }
 
 struct conn *conn_adopt(struct worker *w, int consume_fd, const struct down *d)
 {
 	_cleanup_close_ int fd = consume_fd;
 	uint32_t slot = w->free_conn;
+	uint16_t account;
 	struct conn *c;
 
-	if (slot == w->birth.max_conns || !peer_is_ours(w, fd, d)) {
+	if (slot == w->birth.max_conns || !peer_is_ours(w, fd, d, &account)) {
 		shutdown(fd, SHUT_RDWR);
 		up_send(UP_CLOSED, 0, 0, d->cookie);
 		return NULL;
@@ -178,8 +211,10 @@ struct conn *conn_adopt(struct worker *w, int consume_fd, const struct down *d)
 			    .flags = d->flags,
 			    .cookie = d->cookie,
 			    .generation = c->generation + 1,
-			    .label = label_of(w, d) };
+			    .label = label_of(w, d),
+			    .account = account };
 	w->n_conns++;
+	w->accounts[account].n_conns++;
 	if (watch(w, c, EPOLL_CTL_ADD, EPOLLIN) < 0) {
 		conn_end(w, c);
 		return NULL;
@@ -192,9 +227,7 @@ bool conn_blocked(const struct conn *c)
 	return c->out != NULL;
 }
 
-/* Back to the free list. The supervisor's duplicate keeps the socket alive, and with it its place
- * in our epoll set, so that is taken back by name. */
-static void drop(struct worker *w, struct conn *c)
+static void discard(struct worker *w, struct conn *c)
 {
 	inbuf_release(w, c);
 	while (c->out) {
@@ -203,8 +236,19 @@ static void drop(struct worker *w, struct conn *c)
 		c->out = b->next;
 		outbuf_release(w, b);
 	}
-	if (c->retry)
-		w->n_retry--;
+	w->n_retry -= c->retry;
+	c->retry = false;
+}
+
+/* Back to the free list. The supervisor's duplicate keeps the socket alive, and with it its place
+ * in our epoll set, so that is taken back by name. */
+static void drop(struct worker *w, struct conn *c)
+{
+	struct account *a = &w->accounts[c->account];
+
+	discard(w, c);
+	a->unread -= c->unread;
+	a->n_conns--;
 	watch(w, c, EPOLL_CTL_DEL, 0);
 	interrupt_repeatedly(w, c, true);
 	close_fd(c->fd);
@@ -216,11 +260,42 @@ static void drop(struct worker *w, struct conn *c)
 	w->n_conns--;
 }
 
+/* Descriptors count as unread until the client has drained the socket. One byte may still be
+ * counted while the kernel tells us of the last (sock_wfree()); a message is hundreds. */
+static bool has_read_all(struct worker *w, struct conn *c)
+{
+	int queued = 0;
+
+	if (c->unread && (ioctl(c->fd, SIOCOUTQ, &queued) < 0 || queued > 1))
+		return false;
+	w->accounts[c->account].unread -= c->unread;
+	c->unread = 0;
+	return true;
+}
+
+/* Edge-triggered for output: each time the client takes something, the kernel tells us once. */
+static void stop_reading(struct worker *w, struct conn *c)
+{
+	if (c->watched_out)
+		return;
+	c->watched_out = true;
+	watch(w, c, EPOLL_CTL_MOD, EPOLLOUT | EPOLLET);
+}
+
+/* A connection that is over stays his until he has taken the descriptors in it, or closes his end:
+ * else as many could be in flight as he makes connections. The second call ends it all the same. */
 void conn_end(struct worker *w, struct conn *c)
 {
 	uint64_t cookie = c->cookie;
 
 	shutdown(c->fd, SHUT_RDWR);
+	if (!c->over && !w->releasing && !has_read_all(w, c)) {
+		c->over = true;
+		c->generation++;
+		discard(w, c);
+		stop_reading(w, c);
+		return;
+	}
 	drop(w, c);
 	up_send(UP_CLOSED, 0, 0, cookie);
 }
@@ -232,30 +307,35 @@ void conn_forget(struct worker *w, struct conn *c)
 
 /* ---- output ---- */
 
-/* May n more descriptors go? They count as unread until the client has drained the socket. One byte
- * may still be counted while the kernel tells us of the last (sock_wfree()); a message is hundreds.
- */
-static bool may_send_fds(struct conn *c, uint32_t n)
+static void count_unread(struct worker *w, uint16_t account)
 {
-	int queued = 0;
+	for (uint32_t i = 0; i < w->birth.max_conns; i++)
+		if (w->conns[i].fd > 0 && w->conns[i].account == account)
+			has_read_all(w, &w->conns[i]);
+}
 
-	if (c->unread + n <= WIRE_FDS_MAX)
-		return true;
-	if (ioctl(c->fd, SIOCOUTQ, &queued) < 0 || queued > 1)
-		return false;
-	c->unread = 0;
-	return true;
+/* May n more descriptors go? -EAGAIN: not before this client reads. -ETOOMANYREFS: not before his
+ * uid has fewer unread, on whichever connection; nobody tells us of that. */
+static int may_send_fds(struct worker *w, struct conn *c, uint32_t n)
+{
+	const struct account *a = &w->accounts[c->account];
+
+	if (c->unread + n > WIRE_FDS_MAX && !has_read_all(w, c))
+		return -EAGAIN;
+	if (a->unread + n > UNREAD_MAX)
+		count_unread(w, c->account);
+	return a->unread + n > UNREAD_MAX ? -ETOOMANYREFS : 0;
 }
 
 /* Sends what it can of b. 0: all gone. -EAGAIN: later. */
 static int outbuf_send(struct worker *w, struct conn *c, struct outbuf *b)
 {
 	while (b->sent < b->len) {
-		int r;
+		int r = may_send_fds(w, c, b->n_fds);
 
-		if (!may_send_fds(c, b->n_fds))
-			return -EAGAIN;
-		r = fdpass_send(c->fd, b->data + b->sent, b->len - b->sent, b->fds, b->n_fds);
+		if (r == 0)
+			r = fdpass_send(c->fd, b->data + b->sent, b->len - b->sent, b->fds,
+					b->n_fds);
 		if (r == -ETOOMANYREFS) {
 			if (!c->retry)
 				w->n_retry++;
@@ -265,21 +345,13 @@ static int outbuf_send(struct worker *w, struct conn *c, struct outbuf *b)
 		if (r < 0)
 			return r;
 		c->unread += b->n_fds;
+		w->accounts[c->account].unread += b->n_fds;
 		for (uint32_t i = 0; i < b->n_fds; i++)
 			close_fd(b->fds[i]);
 		b->n_fds = 0;
 		b->sent += (uint32_t)r;
 	}
 	return 0;
-}
-
-/* Edge-triggered for output: each time the client takes something, the kernel tells us once. */
-static void stop_reading(struct worker *w, struct conn *c)
-{
-	if (c->watched_out)
-		return;
-	c->watched_out = true;
-	watch(w, c, EPOLL_CTL_MOD, EPOLLOUT | EPOLLET);
 }
 
 /* The burst under way could not be sent whole: from now on this connection is blocked. */
@@ -517,6 +589,11 @@ void conn_preload(struct worker *w, struct conn *c, const char *data, size_t len
 
 void conn_writable(struct worker *w, struct conn *c)
 {
+	if (c->over) {
+		if (has_read_all(w, c))
+			conn_end(w, c);
+		return;
+	}
 	if (c->retry) {
 		c->retry = false;
 		w->n_retry--;

@@ -35,6 +35,10 @@ bool release_try(struct worker *w, struct conn *c)
 	uint64_t cookie = c->cookie;
 	bool carried = false;
 
+	if (c->over) {
+		conn_end(w, c);
+		return true;
+	}
 	if (conn_blocked(c) || c->lent || c->ending || c->eof)
 		return false;
 	if (c->in && w->successor < 0) {

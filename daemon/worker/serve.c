@@ -114,7 +114,7 @@ static int patience(const struct worker *w)
 {
 	if (w->n_retry || w->releasing)
 		return RETRY_MS;
-	return w->n_partial || w->held_back ? SWEEP_MS : -1;
+	return w->n_partial || w->n_held ? SWEEP_MS : -1;
 }
 
 static bool dispatch(struct worker *w, const struct epoll_event *e)

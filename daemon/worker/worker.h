@@ -48,6 +48,17 @@ struct inbuf {
 	char data[RX_MAX];
 };
 
+/* What a uid has of this worker, so that nobody uses up what is another's where they share one, the
+ * lobby. A worker's clients are all one uid. */
+struct account {
+	uid_t uid;
+	gid_t gid;			/* whose connection was the first */
+	uint32_t n_conns;
+	uint32_t unread;		/* the sum of its connections' */
+	uint64_t tokens_ms;		/* audit.c: when its bucket was last full */
+	uint64_t held_back;		/* denials that were not recorded */
+};
+
 /* One client. Idle ones hold no buffer. */
 struct conn {
 	int fd;				/* ours; -1: the slot is free */
@@ -59,8 +70,10 @@ struct conn {
 	uint32_t unread;		/* descriptors sent since the client was seen to have read all */
 	uint32_t lent;			/* requests that are with the lender */
 	uint16_t label;			/* index into labels: via and unit */
+	uint16_t account;		/* index into accounts */
 	uint8_t spurious;		/* readable, and then nothing to read */
 	bool eof, ending, watched_out, retry;
+	bool over;			/* shut down; counted until its descriptors are taken */
 	bool held;			/* its next request waits for a refresh */
 	bool refused;			/* its next request was refused by the predecessor already */
 	uint64_t deadline_ms;		/* for a started frame; 0: none */
@@ -71,7 +84,7 @@ struct label {
 	char via[64], unit[176];
 };
 
-enum { LABELS_MAX = 256, LENT_MAX = 256, USELESS_MAX = 16 };
+enum { LABELS_MAX = 256, ACCOUNTS_MAX = 1024, LENT_MAX = 256, USELESS_MAX = 16 };
 
 /* A request that is with the lender, whole, so that it can be repeated. */
 struct lent {
@@ -125,9 +138,10 @@ struct worker {
 	struct outbuf *tx;		/* of the burst under way */
 	struct label *labels;
 	size_t n_labels;
+	struct account *accounts;
+	size_t n_accounts, n_held;	/* used so far; with denials held back */
 	struct link lender;
 	uint64_t serial, sweep_at_ms;
-	uint64_t audit_tokens_ms, held_back;	/* audit.c: when the bucket was last full; denials */
 	uint32_t n_partial, n_retry;
 	dev_t ordinary_dev[16];		/* block devices whose file system is known to be ordinary */
 	unsigned n_ordinary;
@@ -234,8 +248,10 @@ void refresh_refused(struct worker *w);
  * recorded. False: it had to be and could not, so nothing may be granted. */
 bool audit_decision(struct worker *w, const struct conn *c, const struct wire_request *req,
 		    struct wire_outcome *out, const struct decision *d);
-/* What was held back since, if it is time to say so. */
+/* What was held back since, where it is time to say so. */
 void audit_settle(struct worker *w);
+/* Whether it would make no difference if this account had never been. */
+bool audit_is_settled(const struct worker *w, const struct account *a);
 
 /* serve.c */
 enum { EPOLL_DOWN = 0xffffffff, EPOLL_LENDER = 0xfffffffe };

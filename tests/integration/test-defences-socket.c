@@ -11,7 +11,12 @@
 #include "harness-fuse.h"
 #include "harness.h"
 
-enum { SOCKET_PASSRIGHTS = 83, CONNECTIONS_PER_UID = 64, WORKERS_PER_UID = 8 };
+enum {
+	SOCKET_PASSRIGHTS = 83,
+	CONNECTIONS_PER_UID = 64,
+	WORKERS_PER_UID = 8,
+	UNREAD_PER_UID = 512
+};
 
 struct visit {
 	const char *socket, *file;
@@ -22,36 +27,59 @@ struct visit {
 
 /* Descriptors in flight are charged to the sender, and a client that reads none could use them up.
  */
-static void read_nothing(void *arg)
+static void ask_often(struct raw *r, const char *file, uint64_t requests)
 {
-	enum { REQUESTS = 1000 };
-	const struct visit *v = arg;
-	struct raw r = raw_connect(v->socket);
-	static char frames[REQUESTS * 256];
+	static char frames[1000 * 256];
 	char frame[WIRE_REQUEST_MAX];
 	size_t len = 0;
-	int queued = 0, before, fd;
 
-	for (uint64_t id = 1; id <= REQUESTS; id++) {
-		size_t size = raw_open(frame, id, v->file, O_RDONLY);
+	for (uint64_t id = 1; id <= requests; id++) {
+		size_t size = raw_open(frame, id, file, O_RDONLY);
 
 		ensure(len + size <= sizeof frames, "the path is too long");
 		memcpy(frames + len, frame, size);
 		len += size;
 	}
-	raw_send(&r, frames, len);
-	do {
-		before = queued;
-		sleep_msec(300);
-		sys(ioctl(r.fd, SIOCINQ, &queued));
-	} while (queued == 0 || queued != before);
-	ensure(queued <= WIRE_FDS_MAX * (int)sizeof(struct wire_result),
-	       "%d bytes of answers, with %zu descriptors, wait unread", queued,
-	       (size_t)queued / sizeof(struct wire_result));
-	for (uint64_t id = 1; id <= REQUESTS; id++) {
-		ensure(raw_result(&r, id, &fd).error == 0, "refused");
+	raw_send(r, frames, len);
+}
+
+static void take_all(struct raw *r, uint64_t requests)
+{
+	int fd;
+
+	for (uint64_t id = 1; id <= requests; id++) {
+		ensure(raw_result(r, id, &fd).error == 0, "refused");
 		close_fd(fd);
 	}
+}
+
+/* How many descriptors wait on n connections together, once no more come. */
+static int count_waiting(const struct raw *r, int n)
+{
+	int waiting = 0, before, queued;
+
+	do {
+		before = waiting;
+		waiting = 0;
+		sleep_msec(300);
+		for (int i = 0; i < n; i++) {
+			sys(ioctl(r[i].fd, SIOCINQ, &queued));
+			waiting += queued / (int)sizeof(struct wire_result);
+		}
+	} while (waiting == 0 || waiting != before);
+	return waiting;
+}
+
+static void read_nothing(void *arg)
+{
+	enum { REQUESTS = 1000 };
+	const struct visit *v = arg;
+	struct raw r = raw_connect(v->socket);
+
+	ask_often(&r, v->file, REQUESTS);
+	ensure(count_waiting(&r, 1) <= WIRE_FDS_MAX, "%d descriptors wait unread",
+	       count_waiting(&r, 1));
+	take_all(&r, REQUESTS);
 	raw_close(&r);
 }
 
@@ -64,6 +92,78 @@ START_TEST(descriptors_that_nobody_reads_are_few)
 	o = OPEND();
 	v.socket = o.socket;
 	as(alice, read_nothing, &v);
+	opend_stop(&o);
+}
+END_TEST
+
+/* What they have in flight together is bounded too, and a connection that the worker has done with
+ * still counts. Whoever reads gets everything. */
+static void read_on_none(void *arg)
+{
+	enum { REQUESTS = 200, READERS = 4, ALL = 8 };
+	const struct visit *v = arg;
+	struct raw r[ALL];
+	int waiting;
+
+	for (int i = 0; i < ALL; i++) {
+		r[i] = raw_connect(v->socket);
+		ask_often(&r[i], v->file, REQUESTS);
+		if (i >= READERS)
+			sys(shutdown(r[i].fd, SHUT_WR));
+	}
+	waiting = count_waiting(r, ALL);
+	ensure(waiting <= UNREAD_PER_UID, "%d descriptors wait unread", waiting);
+	ensure(waiting > WIRE_FDS_MAX, "only %d, though each has its own", waiting);
+	for (int i = 0; i < ALL; i++)
+		take_all(&r[i], REQUESTS);
+	for (int i = 0; i < ALL; i++)
+		raw_close(&r[i]);
+}
+
+START_TEST(descriptors_that_a_user_does_not_read_are_few)
+{
+	struct visit v = { .file = make_file(at("data/file"), 0644, alice.uid, "file\n") };
+	struct opend o;
+
+	policy("10", "allow read file %s to user %u\n", v.file, alice.uid);
+	o = OPEND();
+	v.socket = o.socket;
+	as(alice, read_on_none, &v);
+	opend_stop(&o);
+}
+END_TEST
+
+static void ask_and_leave(void *arg)
+{
+	enum { REQUESTS = 250, TIMES = 6 };
+	const struct visit *v = arg;
+	struct raw r[TIMES];
+	int waiting;
+
+	for (int i = 0; i < TIMES; i++) {
+		r[i] = raw_connect(v->socket);
+		ask_often(&r[i], v->file, REQUESTS);
+		sys(shutdown(r[i].fd, SHUT_WR));
+		sleep_msec(100);
+	}
+	waiting = count_waiting(r, TIMES);
+	ensure(waiting <= UNREAD_PER_UID, "%d descriptors wait unread", waiting);
+	for (int i = 0; i < TIMES; i++)
+		r[i].fd = close_fd(r[i].fd);
+}
+
+/* Or they could have as many as they make connections. */
+START_TEST(descriptors_of_a_connection_that_is_over_count)
+{
+	struct visit v = { .file = make_file(at("data/file"), 0644, alice.uid, "file\n") };
+	struct opend o;
+
+	policy("10", "allow read file %s to user %u\n", v.file, alice.uid);
+	o = OPEND();
+	v.socket = o.socket;
+	as(alice, ask_and_leave, &v);
+	opend_check_idle(&o);
+	ask_for(&o, alice, v.file, O_RDONLY, "file\n");
 	opend_stop(&o);
 }
 END_TEST
@@ -511,6 +611,8 @@ static Suite *suite(void)
 	Suite *s = suite_create("defences-socket");
 
 	ADD(s, descriptors_that_nobody_reads_are_few, 30);
+	ADD(s, descriptors_that_a_user_does_not_read_are_few, 30);
+	ADD(s, descriptors_of_a_connection_that_is_over_count, 30);
 	ADD(s, half_a_frame_has_its_time, 30);
 	ADD(s, out_of_band_data_ends_a_connection, 30);
 	ADD(s, descriptors_are_refused_at_the_door, 30);

@@ -574,6 +574,39 @@ START_TEST(denials_are_held_back_and_counted)
 }
 END_TEST
 
+static void be_denied_on_record(void *arg)
+{
+	const struct visit *v = arg;
+	struct raw r = raw_connect(v->socket);
+	char frame[WIRE_REQUEST_MAX];
+	struct wire_outcome out;
+	int fd;
+
+	raw_send(&r, frame, raw_open(frame, 1, v->other, O_RDONLY));
+	out = raw_result(&r, 1, &fd);
+	ensure(out.error == EACCES && out.serial, "errno %d, serial %llu", out.error,
+	       (unsigned long long)out.serial);
+	raw_close(&r);
+}
+
+/* Both are in the lobby, where nobody has a rule. */
+START_TEST(a_flood_of_denials_hides_nobody_elses)
+{
+	struct visit v = { .other = at("data/other") };
+	char *line = text("denied: uid %u ", bob.uid);
+	struct opend o;
+
+	needs_root("have clients of two uids");
+	policy("10", "allow read file %s to user 7\n", at("data/file"));
+	o = OPEND();
+	v.socket = o.socket;
+	as(alice, be_denied, &v);
+	as(bob, be_denied_on_record, &v);
+	ensure(within(5000, RUN("grep", "-q", line, o.log).status == 0), "no record of bob's");
+	opend_stop(&o);
+}
+END_TEST
+
 START_TEST(opend_audit_holds_nothing)
 {
 	static const char *const sets[] = { "CapPrm", "CapEff", "CapInh", "CapAmb" };
@@ -657,6 +690,7 @@ static Suite *suite(void)
 	ADD_ROOT(s, a_private_opend_refuses_others, 30);
 	ADD(s, what_cannot_be_recorded_is_not_granted, 60);
 	ADD(s, denials_are_held_back_and_counted, 30);
+	ADD_ROOT(s, a_flood_of_denials_hides_nobody_elses, 30);
 	ADD_ROOT(s, opend_audit_holds_nothing, 30);
 	ADD_ROOT(s, a_set_id_program_does_not_ask_its_environment, 30);
 	return s;

@@ -38,14 +38,23 @@ as_user() {
 # status_of PID FIELD: one field of /proc/PID/status, blanks squeezed.
 status_of() { sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status" | tr -s '\t ' ' '; }
 
-# pids PROGRAM: of the unit's processes, those that run it.
+# all_pids: the unit's processes. pids PROGRAM: those of them that run it.
+all_pids() { grep -ls '/opend\.service$' /proc/[0-9]*/cgroup | cut -d/ -f3; }
 pids() {
-	for exe in /proc/[0-9]*/exe; do
-		pid=${exe%/exe}
-		pid=${pid#/proc/}
-		if [ "$(basename "$(readlink "$exe")")" = "$1" ] &&
-			grep -q '/opend\.service$' "/proc/$pid/cgroup"; then
-			echo "$pid"
-		fi
+	for pid in $(all_pids); do
+		[ "$(basename "$(readlink "/proc/$pid/exe")")" != "$1" ] || echo "$pid"
 	done
+}
+
+# policy <TEXT: the whole of it, until the test ends.
+policy() {
+	install -d -m 755 /etc/opend/policy.d
+	cat >/etc/opend/policy.d/50-test.policy
+}
+
+# The last line of a test: the service is stopped, its policy gone, for the next one.
+finish() {
+	systemctl stop opend.socket opend.service
+	rm -f /etc/opend/policy.d/50-test.policy
+	is "nothing is left in its control group" "" "$(all_pids)"
 }

@@ -284,7 +284,7 @@ static int step(const struct worker *w, struct place *p, struct rest *rest, unsi
 	got = is_lender(w) ? lender_read_link(w, p, target, sizeof target)
 			   : read_link(p->path, target, sizeof target);
 	if (got == 0)
-		got = -ENOENT; /* a file system of the client's may say so */
+		return -ENOENT; /* a file system of the client's may say so */
 	if (got == -EINVAL)
 		return 0;
 	if (got < 0)

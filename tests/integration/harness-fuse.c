@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * The kernel's FUSE protocol, raw, as far as a directory with three files needs it. What is not
- * answered stays unanswered until the connection is aborted: the one who waits is in D state, and
- * no signal reaches him. */
+ * The kernel's FUSE protocol, raw, as far as a directory with three files and two links needs it.
+ * What is not answered stays unanswered until the connection is aborted: the one who waits is in D
+ * state, and no signal reaches him. */
 #include <linux/fuse.h>
 #include <sys/mount.h>
 #include "harness.h"
 #include "harness-fuse.h"
 
-enum { NODE_PLAIN = 2, NODE_HANG, NODE_FLUSH };
+enum { NODE_PLAIN = 2, NODE_HANG, NODE_FLUSH, NODE_DENIED, NODE_EMPTY };
 
 static const char *const names[] = {
-	[NODE_PLAIN] = "plain", [NODE_HANG] = "hang", [NODE_FLUSH] = "flush"
+	[NODE_PLAIN] = "plain",	  [NODE_HANG] = "hang",	  [NODE_FLUSH] = "flush",
+	[NODE_DENIED] = "denied", [NODE_EMPTY] = "empty",
 };
 
 int fuse_mount(const char *path)
@@ -28,10 +29,12 @@ int fuse_mount(const char *path)
 
 static struct fuse_attr attributes(uint64_t node)
 {
-	bool directory = node == FUSE_ROOT_ID;
+	bool directory = node == FUSE_ROOT_ID, link = node == NODE_DENIED || node == NODE_EMPTY;
 
 	return (struct fuse_attr){ .ino = node,
-				   .mode = directory ? S_IFDIR | 0755 : S_IFREG | 0666,
+				   .mode = directory ? S_IFDIR | 0755
+					   : link    ? S_IFLNK | 0777
+						     : S_IFREG | 0666,
 				   .nlink = 1,
 				   .blksize = 4096 };
 }
@@ -94,6 +97,9 @@ static void answer(int fd, const struct fuse_in_header *in, const void *body)
 		break;
 	case FUSE_STATFS:
 		reply(fd, in, 0, &fs, sizeof fs);
+		break;
+	case FUSE_READLINK:
+		reply(fd, in, in->nodeid == NODE_DENIED ? EINVAL : 0, NULL, 0);
 		break;
 	case FUSE_OPEN:
 	case FUSE_OPENDIR:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A file system that hangs: a FUSE server of one directory whose file "plain" is like any other,
- * of "hang" no OPEN and of "flush" no FLUSH is ever answered. */
+ * A file system that hangs and lies: a FUSE server of one directory whose file "plain" is like any
+ * other, of "hang" no OPEN and of "flush" no FLUSH is ever answered; "denied" is a symbolic link
+ * that READLINK says is none (EINVAL), and "empty" one that leads to "". */
 #ifndef HARNESS_FUSE_H
 #define HARNESS_FUSE_H
 

@@ -171,6 +171,28 @@ START_TEST(create_is_about_new_files)
 }
 END_TEST
 
+/* And what is there has a type, and links, as without O_CREAT. */
+START_TEST(create_opens_nothing_that_open_would_not)
+{
+	char *fifo = at("data/d/fifo"), *twice;
+	struct opend o;
+
+	make_dir(at("data/d"), 0755, alice.uid);
+	sys(mkfifo(fifo, 0600));
+	sys(chown(fifo, alice.uid, (gid_t)-1));
+	twice = make_file(at("data/d/twice"), 0600, alice.uid, "twice\n");
+	sys(link(twice, at("data/d/again")));
+	policy("10", "allow read,write,create under %s to user %u single-link\n", at("data/d"),
+	       alice.uid);
+	o = OPEND();
+	creates(&o, at("data/d/new"), O_RDWR, 0600, 022);
+	creates(&o, at("data/d/new"), O_RDWR, 0600, 022);
+	cannot(&o, fifo, O_RDWR, EACCES, OPENC_R_TYPE);
+	cannot(&o, twice, O_RDWR, EACCES, OPENC_R_HARD_LINK);
+	opend_stop(&o);
+}
+END_TEST
+
 /* Read-only islands in a tree where files may be made. */
 START_TEST(deny_write_and_create)
 {
@@ -383,6 +405,7 @@ static Suite *suite(void)
 	ADD_ROOT(s, as_root_what_is_made_is_the_clients, 30);
 	ADD(s, drop_box, 30);
 	ADD(s, create_is_about_new_files, 30);
+	ADD(s, create_opens_nothing_that_open_would_not, 30);
 	ADD(s, deny_write_and_create, 30);
 	ADD(s, create_one_name, 30);
 	ADD(s, through_a_dangling_link, 30);

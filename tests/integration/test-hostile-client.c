@@ -367,7 +367,8 @@ static struct opend move_in(struct household *h)
 		if (found[i] != h->own[0] && found[i] != h->others[0])
 			h->others[1] = found[i];
 	h->others[2] = o.pid;
-	ensure(children(o.pid, "opend-audit", &h->others[3], 1) == 1, "no opend-audit");
+	ensure(within(5000, children(o.pid, "opend-audit", &h->others[3], 1) == 1),
+	       "no opend-audit");
 	return o;
 }
 

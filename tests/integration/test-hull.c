@@ -540,7 +540,7 @@ static void try_everything(enum victim which, uint64_t caps)
 	policy("30", "allow read under %s/read to user %u\n", at("data"), bob.uid);
 	as(uid_only(0), open_shadow, &caps);
 	o = opend_taken_over();
-	ensure(children(o.pid, "opend-audit", &audit, 1) == 1, "no opend-audit");
+	ensure(within(5000, children(o.pid, "opend-audit", &audit, 1) == 1), "no opend-audit");
 	as(bob, be_bob_for_a_while, &o);
 	i = intrude(&o, which, alice, at("data/%s", key_name));
 	if (caps)

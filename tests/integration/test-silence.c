@@ -173,6 +173,30 @@ START_TEST(what_is_there_looks_like_what_is_not)
 }
 END_TEST
 
+/* A lender looks at a name before it opens it, and may look anywhere: it does so through no link,
+ * or a client's link would show him what is in directories that he may not search. */
+START_TEST(a_lender_tells_nothing_of_where_links_lead)
+{
+	struct silence s = { 0 };
+	struct opend o;
+
+	needs_root("own a directory that the client cannot search");
+	make_dir(at("data/shut"), 0700, 0);
+	sys(mkfifo(at("data/shut/fifo"), 0600));
+	make_dir(at("data/in"), 0755, alice.uid);
+	s.granted = make_file(at("data/in/file"), 0600, 0, "file\n");
+	make_link("../shut", at("data/in/link"));
+	add(&s, "in/link/fifo", "in/link/miss", O_RDONLY, OPENC_R_PLACE);
+	add(&s, "in/link/fifo", "in/link/miss", O_WRONLY | O_CREAT, OPENC_R_PLACE);
+	policy("10", "allow read,write,create under %s to user %u as root\n", at("data/in"),
+	       alice.uid);
+	o = OPEND();
+	s.socket = o.socket;
+	as(alice, compare_all, &s);
+	opend_stop(&o);
+}
+END_TEST
+
 /* Where a rule lets the client ask, the kernel's own answer is told. */
 START_TEST(what_is_granted_is_told)
 {
@@ -225,6 +249,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("silence");
 
 	ADD(s, what_is_there_looks_like_what_is_not, 60);
+	ADD_ROOT(s, a_lender_tells_nothing_of_where_links_lead, 60);
 	ADD(s, what_is_granted_is_told, 30);
 	ADD(s, a_dry_run_tells_nothing_of_files, 30);
 	return s;

@@ -191,20 +191,17 @@ void post(struct intruder *i, const struct attack *list, size_t n)
 	raw_send(&i->raw, buf, len);
 }
 
-int64_t attack(struct intruder *i, const struct attack *a, void *area, int *ret_fd)
+static int64_t take_answer(struct intruder *i, uint64_t id, int64_t nr, void *area, int *ret_fd)
 {
 	union {
 		struct backdoor_reply reply;
 		char bytes[WIRE_REPLY_MAX];
 	} in;
-	char frame[WIRE_REQUEST_MAX];
-	int size, fd;
+	int fd, size = raw_recv(&i->raw, in.bytes, &fd, ANSWER_MS);
 
-	raw_send(&i->raw, frame, put_frame(i, a, area ? BACKDOOR_TELL : 0, frame));
-	size = raw_recv(&i->raw, in.bytes, &fd, ANSWER_MS);
 	ensure(size >= (int)sizeof in.reply && in.reply.header.type == BACKDOOR_REPLY &&
-		       in.reply.header.id == i->id,
-	       "call %lld: no answer from the back door, but %d", (long long)a->nr, size);
+		       in.reply.header.id == id,
+	       "call %lld: no answer from the back door, but %d", (long long)nr, size);
 	if (area)
 		memcpy(area, in.reply.data, BACKDOOR_AREA);
 	if (ret_fd)
@@ -212,6 +209,26 @@ int64_t attack(struct intruder *i, const struct attack *a, void *area, int *ret_
 	else
 		close_fd(fd);
 	return in.reply.result;
+}
+
+int64_t attack(struct intruder *i, const struct attack *a, void *area, int *ret_fd)
+{
+	char frame[WIRE_REQUEST_MAX];
+
+	raw_send(&i->raw, frame, put_frame(i, a, area ? BACKDOOR_TELL : 0, frame));
+	return take_answer(i, i->id, a->nr, area, ret_fd);
+}
+
+/* Sends them all, then hears all. Few enough that neither side fills up. */
+static void attack_each(struct intruder *i, const struct attack *list, size_t n, int64_t *ret)
+{
+	char frame[WIRE_REQUEST_MAX];
+	uint64_t first = i->id + 1;
+
+	for (size_t k = 0; k < n; k++)
+		raw_send(&i->raw, frame, put_frame(i, &list[k], 0, frame));
+	for (size_t k = 0; k < n; k++)
+		ret[k] = take_answer(i, first + k, list[k].nr, NULL, NULL);
 }
 
 int64_t call_with(struct intruder *i, const char *words, const uint64_t nr_and_args[7])
@@ -302,13 +319,55 @@ int64_t set_caps(struct intruder *i, uint64_t permitted, uint64_t effective, uin
 	return attack(i, &a, NULL, NULL);
 }
 
+static struct attack an_open(const char *path, uint64_t entry)
+{
+	return (struct attack){ .nr = SYS_openat2,
+				.args = { (uint32_t)AT_FDCWD, IN_AREA(0), entry,
+					  sizeof(struct open_how) },
+				.data = path,
+				.len = strlen(path) + 1 };
+}
+
+/* The number that its next descriptor gets. */
+static uint64_t next_descriptor(struct intruder *i)
+{
+	int64_t fd = CALL(i, SYS_dup, 0);
+
+	ensure(fd > 0 && CALL(i, SYS_close, (uint64_t)fd) == 0, "it can open nothing");
+	return (uint64_t)fd;
+}
+
+/* Each is closed before the next is opened: whether a FIFO opens depends on who has it open. */
+void open_each(struct intruder *i, const char *const *paths, uint64_t entry, size_t step, int *ret,
+	       size_t n)
+{
+	enum { AT_A_TIME = 64 };
+	const struct attack closing = { .nr = SYS_close, .args = { next_descriptor(i) } };
+	struct attack list[2 * AT_A_TIME];
+	int64_t results[2 * AT_A_TIME];
+
+	for (size_t at = 0; at < n; at += AT_A_TIME) {
+		size_t some = UTIL_MIN(n - at, (size_t)AT_A_TIME);
+
+		for (size_t k = 0; k < some; k++) {
+			list[2 * k] = an_open(paths[at + k], entry + 32 * step * (at + k));
+			list[2 * k + 1] = closing;
+		}
+		attack_each(i, list, 2 * some, results);
+		for (size_t k = 0; k < some; k++) {
+			int64_t fd = results[2 * k];
+
+			ensure((fd >= 0) == (results[2 * k + 1] == 0) &&
+				       (fd < 0 || (uint64_t)fd == closing.args[0]),
+			       "descriptor %lld was not closed", (long long)fd);
+			ret[at + k] = fd < 0 ? (int)fd : 0;
+		}
+	}
+}
+
 int open_by(struct intruder *i, const char *path, uint64_t entry)
 {
-	const struct attack a = { .nr = SYS_openat2,
-				  .args = { (uint32_t)AT_FDCWD, IN_AREA(0), entry,
-					    sizeof(struct open_how) },
-				  .data = path,
-				  .len = strlen(path) + 1 };
+	const struct attack a = an_open(path, entry);
 	int64_t fd = attack(i, &a, NULL, NULL);
 
 	if (fd < 0)

@@ -93,6 +93,9 @@ int death_by(struct intruder *i, const struct attack *a);
  * never return. */
 void post(struct intruder *i, const struct attack *list, size_t n);
 
+/* What open_by() says of each path, much faster; of the k-th by the entry k * step behind `entry`. */
+void open_each(struct intruder *i, const char *const *paths, uint64_t entry, size_t step, int *ret,
+	       size_t n);
 /* openat2(2) by an entry of the tables (IN_EXISTING(), IN_CREATE()): 0 if it opened, which is then
  * closed, or a negative errno. */
 int open_by(struct intruder *i, const char *path, uint64_t entry);

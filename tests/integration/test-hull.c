@@ -7,6 +7,7 @@
  * what both say together. That it also says yes to what deny, except, globs and single files for
  * creation forbid shows that it was really our evaluator that has been left out. */
 #include <dirent.h>
+#include <ftw.h>
 #include <linux/capability.h>
 #include <linux/openat2.h>
 #include <sys/prctl.h>
@@ -270,16 +271,37 @@ struct tally {
 	size_t opened, refused; /* of what the rights alone would have opened */
 };
 
+/* By each entry for what exists. */
+static void open_by_all(struct intruder *i, const char *path, int *ret)
+{
+	const char *paths[OPENHOW_EXISTING];
+
+	for (uint32_t k = 0; k < OPENHOW_EXISTING; k++)
+		paths[k] = path;
+	open_each(i, paths, IN_EXISTING(0), 1, ret, OPENHOW_EXISTING);
+}
+
+static void must_stay_shut(struct intruder *i, const char *path)
+{
+	int results[OPENHOW_EXISTING];
+
+	open_by_all(i, path, results);
+	for (uint32_t k = 0; k < OPENHOW_EXISTING; k++)
+		ensure(results[k] < 0, "%s opened by entry %u", path, k);
+}
+
 static void compare_existing(struct intruder *i, const struct hull *h, const struct oracle *o,
 			     size_t at, struct tally *t)
 {
 	const char *path = o->places->paths[at];
 	bool directory = is_directory(path);
+	int results[OPENHOW_EXISTING];
 
+	open_by_all(i, path, results);
 	for (uint32_t k = 0; k < OPENHOW_EXISTING; k++) {
 		bool in_hull = holds(h, path, directory ? WIRE_LIST : need_of(k));
 		bool expected = o->opens[at][k] && in_hull;
-		int r = open_by(i, path, IN_EXISTING(32 * k));
+		int r = results[k];
 
 		ensure((r == 0) == expected, "%s by entry %u: %s; the rights say %s, the hull %s",
 		       path, k, r ? strerror(-r) : "opened", o->opens[at][k] ? "yes" : "no",
@@ -293,12 +315,17 @@ static void compare_creation(struct intruder *i, const struct hull *h, const str
 			     size_t at, struct tally *t)
 {
 	const char *dir = o->places->paths[at];
+	const char *names[OPENHOW_EXISTING];
+	int results[OPENHOW_EXISTING];
 
+	for (uint32_t k = 0; k < OPENHOW_EXISTING; k++)
+		names[k] = new_name(dir, k);
+	open_each(i, names, IN_CREATE(32 * with_mode(0, 0666)), 1, results, OPENHOW_EXISTING);
 	for (uint32_t k = 0; k < OPENHOW_EXISTING; k++) {
-		char *name = new_name(dir, k);
+		const char *name = names[k];
 		bool in_hull = holds(h, dir, WIRE_CREATE | need_of(k));
 		bool expected = o->creates[at][k] && in_hull;
-		int r = open_by(i, name, IN_CREATE(32 * with_mode(k, 0666)));
+		int r = results[k];
 
 		unlink(name);
 		ensure((r == 0) == expected, "%s by entry %u: %s; the rights say %s, the hull %s",
@@ -404,9 +431,7 @@ START_TEST(the_lobby_opens_nothing)
 	o = opend_taken_over();
 	i = intrude(&o, A_LOBBY, bob, NULL);
 	for (size_t k = 0; k < places->n; k++)
-		for (uint32_t e = 0; e < OPENHOW_EXISTING; e++)
-			ensure(open_by(&i, places->paths[k], IN_EXISTING(32 * e)) < 0,
-			       "%s opened by entry %u", places->paths[k], e);
+		must_stay_shut(&i, places->paths[k]);
 	intruder_leave(&i);
 	opend_stop(&o);
 }
@@ -467,12 +492,6 @@ static const char *const secrets[] = {
 	"..",
 	"",
 };
-
-static void must_stay_shut(struct intruder *i, const char *path)
-{
-	for (uint32_t k = 0; k < OPENHOW_EXISTING; k++)
-		ensure(open_by(i, path, IN_EXISTING(32 * k)) < 0, "%s opened by entry %u", path, k);
-}
 
 /* What the system keeps, what opend keeps, and what the evaluator would have to be asked for. */
 static void try_secrets(struct intruder *i)
@@ -554,6 +573,82 @@ static void try_everything(enum victim which, uint64_t caps)
 	opend_stop(&o);
 }
 
+/* ---- the whole system ---- */
+
+enum { LEVELS = 4 };
+
+static struct sweep {
+	struct intruder *i;
+	char paths[64][4096];
+	size_t n, tried;
+} sweep;
+
+/* To read (a directory: to list) and to write. */
+static void try_swept(void)
+{
+	const char *paths[ELEMENTSOF(sweep.paths)];
+	int results[ELEMENTSOF(sweep.paths)];
+
+	for (size_t p = 0; p < sweep.n; p++)
+		paths[p] = sweep.paths[p];
+	for (int k = 0; k < 2; k++) {
+		open_each(sweep.i, paths, IN_EXISTING(32 * k), 0, results, sweep.n);
+		for (size_t p = 0; p < sweep.n; p++)
+			ensure(results[p] < 0, "%s opened by entry %d", paths[p], k);
+	}
+	sweep.tried += sweep.n;
+	sweep.n = 0;
+}
+
+/* Where links lead to is swept in its own place. */
+static int sweep_up(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	if (is_below(path, at("data")))
+		return FTW_SKIP_SUBTREE;
+	if (type != FTW_SL && strlen(path) < sizeof sweep.paths[0])
+		strcpy(sweep.paths[sweep.n++], path);
+	if (sweep.n == ELEMENTSOF(sweep.paths))
+		try_swept();
+	return ftw->level < LEVELS ? FTW_CONTINUE : FTW_SKIP_SUBTREE;
+}
+
+/* Every file and directory that this machine has on disk, in /dev and in /run, as far down as takes
+ * seconds. */
+static void try_the_system(enum victim which, uint64_t caps)
+{
+	struct intruder i;
+	struct opend o;
+
+	make_tree();
+	o = opend_taken_over();
+	i = intrude(&o, which, alice, at("data/%s", key_name));
+	if (caps)
+		ensure(set_caps(&i, caps, caps, 0) == 0, "it cannot raise what it has");
+	sweep.i = &i;
+	sys(nftw("/", sweep_up, 32, FTW_PHYS | FTW_MOUNT | FTW_ACTIONRETVAL));
+	sys(nftw("/dev", sweep_up, 32, FTW_PHYS | FTW_ACTIONRETVAL));
+	sys(nftw("/run", sweep_up, 32, FTW_PHYS | FTW_ACTIONRETVAL));
+	try_swept();
+	ensure(sweep.tried > 2000, "%zu files and directories", sweep.tried);
+	intruder_end(&i);
+	opend_stop(&o);
+}
+
+START_TEST(a_worker_opens_nothing_of_the_system)
+{
+	needs_filter();
+	try_the_system(A_WORKER, 0);
+}
+END_TEST
+
+START_TEST(a_lender_opens_nothing_of_the_system)
+{
+	needs_filter();
+	try_the_system(A_LENDER, OVERRIDE | READ_SEARCH);
+}
+END_TEST
+
 START_TEST(a_worker_opens_no_secret)
 {
 	needs_filter();
@@ -572,9 +667,11 @@ static Suite *suite(void)
 {
 	Suite *s = suite_create("hull");
 
-	ADD_ROOT(s, a_worker_opens_its_hull_and_nothing_else, 120);
-	ADD_ROOT(s, a_lender_opens_its_hull_and_nothing_else, 120);
+	ADD_ROOT(s, a_worker_opens_its_hull_and_nothing_else, 300);
+	ADD_ROOT(s, a_lender_opens_its_hull_and_nothing_else, 300);
 	ADD_ROOT(s, the_lobby_opens_nothing, 60);
+	ADD_ROOT(s, a_worker_opens_nothing_of_the_system, 300);
+	ADD_ROOT(s, a_lender_opens_nothing_of_the_system, 300);
 	ADD_ROOT(s, a_worker_opens_no_secret, 60);
 	ADD_ROOT(s, a_lender_opens_no_secret, 60);
 	return s;

@@ -287,6 +287,7 @@ install: all
 	install -D -m 644 -t $(D)$(PREFIX)/lib/systemd/catalog $(CATALOG)
 	$(if $(COMPLETE),install -D -m 644 $(COMPLETE) $(D)$(COMPLETIONDIR)/openc)
 	install -m 644 LICENSE $(wildcard README.md) $(EXAMPLE) $(DROPINS) $(D)$(DOCDIR)/
+	install -D -m 644 -t $(D)$(DOCDIR)/examples $(wildcard client/examples/*)
 # The administrator's directory; what is in it stays.
 	test -e $(D)$(POLICYDIR)/example.policy || install -m 644 $(EXAMPLE) $(D)$(POLICYDIR)/
 

@@ -105,7 +105,7 @@ until [ -S "$socket" ]; do
 done
 
 say "2. A program that has locked itself out of the file system asks for a file."
-ask 0 "the same file as before" env OPENC_SOCKET="$socket" locked "$dir/files/hello"
+ask 0 "that you could not open" env OPENC_SOCKET="$socket" locked "$dir/files/hello"
 
 say "3. Two refusals, with reasons: a deny, and a link that leads where no rule does."
 ask 1 "a deny rule" openc --socket "$socket" cat "$dir/files/private"

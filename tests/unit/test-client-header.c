@@ -8,8 +8,10 @@
 
 #define HEADER "client/include/openc.h"
 #define MAP    "client/lib/libopenc.map"
+/* What was released: each symbol's version and prototype. */
+#define SYMBOLS "tests/unit/libopenc.symbols"
 
-enum { NAMES_MAX = 128, NAME_LEN = 64 };
+enum { NAMES_MAX = 128, NAME_LEN = 320 };
 
 struct names {
 	char name[NAMES_MAX][NAME_LEN];
@@ -112,8 +114,8 @@ static size_t name_length(const char *p)
 	return len;
 }
 
-/* What stands before "(" outside comments. */
-static void names_of_header(struct names *names)
+/* The header without its comments. */
+static char *read_header(void)
 {
 	static char text[65536];
 	_cleanup_fclose_ FILE *f = fopen(HEADER, "re");
@@ -127,6 +129,14 @@ static void names_of_header(struct names *names)
 		ck_assert(end != NULL);
 		memset(comment, ' ', (size_t)(end + 2 - comment));
 	}
+	return text;
+}
+
+/* What stands before "(". */
+static void names_of_header(struct names *names)
+{
+	const char *text = read_header();
+
 	for (const char *p = text; *p; p++) {
 		size_t len = name_length(p);
 
@@ -157,8 +167,8 @@ static void names_of_map(struct names *names)
 	sort(names);
 }
 
-/* Defined and dynamic, each with its version. */
-static void names_of_library(struct names *names)
+/* Defined and dynamic, each with its version, which is kept where asked for. */
+static void names_of_library(struct names *names, bool versions)
 {
 	const char *build = getenv("BUILD");
 	char command[256], line[256], type;
@@ -175,7 +185,7 @@ static void names_of_library(struct names *names)
 		if (type == 'A')
 			continue; /* the version itself */
 		ck_assert_msg(strstr(name, "@@LIBOPENC_"), "%s has no version", name);
-		add_name(names, name, strcspn(name, "@"));
+		add_name(names, name, versions ? strlen(name) : strcspn(name, "@"));
 	}
 	ck_assert_int_eq(pclose(p), 0);
 	sort(names);
@@ -195,10 +205,76 @@ START_TEST(header_map_and_library_have_the_same_symbols)
 
 	names_of_header(&header);
 	names_of_map(&map);
-	names_of_library(&library);
+	names_of_library(&library, false);
 	ck_assert_uint_ge(header.n, 22);
 	same(&header, &map, "header and map");
 	same(&map, &library, "map and library");
+}
+END_TEST
+
+/* The declaration that `name` stands in, with single blanks, behind `version`. */
+static void add_prototype(struct names *names, const char *version, const char *text,
+			  const char *name)
+{
+	const char *begin = name, *end = strchr(name, ';');
+	char line[NAME_LEN];
+	size_t len = (size_t)snprintf(line, sizeof line, "%s ", version);
+
+	ck_assert(end != NULL);
+	while (begin > text && !strchr(";{}", begin[-1]) && begin[-1] != '\n')
+		begin--;
+	for (; begin < end; begin++) {
+		ck_assert(len < sizeof line - 1);
+		if (!isspace((unsigned char)*begin))
+			line[len++] = *begin;
+		else if (line[len - 1] != ' ')
+			line[len++] = ' ';
+	}
+	add_name(names, line, len);
+}
+
+/* "VERSION PROTOTYPE" of all that the library exports. */
+static void prototypes(struct names *names)
+{
+	const char *text = read_header();
+	struct names library = { .n = 0 };
+
+	names_of_library(&library, true);
+	for (size_t i = 0; i < library.n; i++) {
+		char *version = strstr(library.name[i], "@@");
+		const char *p = text;
+
+		*version = 0;
+		while ((p = strstr(p, library.name[i])) &&
+		       !(starts_a_name(text, p) && p[strlen(library.name[i])] == '('))
+			p++;
+		ck_assert_msg(p != NULL, "%s is not declared", library.name[i]);
+		add_prototype(names, version + 2, text, p);
+	}
+	sort(names);
+}
+
+/* Programs are linked with the version of a symbol, and trust that it stays what it was. */
+START_TEST(a_released_symbol_stays_as_it_is)
+{
+	_cleanup_fclose_ FILE *f = fopen(SYMBOLS, "re");
+	struct names released = { .n = 0 }, now = { .n = 0 };
+	char line[NAME_LEN];
+
+	ck_assert(f != NULL);
+	while (fgets(line, sizeof line, f))
+		if (line[0] != '#')
+			add_name(&released, line, strcspn(line, "\n"));
+	sort(&released);
+	prototypes(&now);
+	for (size_t i = 0; i < UTIL_MAX(released.n, now.n); i++)
+		ck_assert_msg(
+			i < released.n && i < now.n && strcmp(released.name[i], now.name[i]) == 0,
+			"released: %s\nnow: %s\nA symbol that was released does not change. A "
+			"new one, or a changed one under its old name, gets a new version in " MAP
+			" and a line in " SYMBOLS ".",
+			i < released.n ? released.name[i] : "(the end)",
+			i < now.n ? now.name[i] : "(the end)");
 }
 END_TEST
 
@@ -230,6 +306,7 @@ int main(void)
 	tcase_add_test(t, the_header_compiles_alone_as_c);
 	tcase_add_test(t, the_header_compiles_alone_as_cxx);
 	tcase_add_test(t, header_map_and_library_have_the_same_symbols);
+	tcase_add_test(t, a_released_symbol_stays_as_it_is);
 	tcase_add_test(t, the_library_needs_libc_only);
 	suite_add_tcase(suite, t);
 	runner = srunner_create(suite);

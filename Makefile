@@ -173,6 +173,19 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(POLICY) $(COMMON) $(ROOMS) $(BUILD)/l
 	@mkdir -p $(@D)
 	$(call run,LD,$(LINK) $(CHECK_LIBS))
 $(UNIT): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/harness*.c))
+
+# Each tests/fuzz/fuzz-NAME.c is a target: with replay.c a unit test that feeds it its corpus, with
+# libFuzzer a fuzzer.
+FUZZ   := $(patsubst tests/fuzz/fuzz-%.c,%,$(wildcard tests/fuzz/fuzz-*.c))
+REPLAY := $(FUZZ:%=$(BUILD)/tests/fuzz/test-%)
+$(BUILD)/tests/fuzz/test-%: $(BUILD)/obj/tests/fuzz/fuzz-%.o $(BUILD)/obj/tests/fuzz/replay.o \
+		$(POLICY) $(COMMON) $(ROOMS) $(BUILD)/libopenc.a
+	@mkdir -p $(@D)
+	$(call run,LD,$(LINK) $(CHECK_LIBS))
+$(BUILD)/tests/fuzz/fuzz-%: $(BUILD)/obj/tests/fuzz/fuzz-%.o $(POLICY) $(COMMON) $(ROOMS) \
+		$(BUILD)/libopenc.a
+	@mkdir -p $(@D)
+	$(call run,LD,$(LINK) -fsanitize=fuzzer $(CHECK_LIBS))
 # This one starts the program.
 $(filter %/test-audit-program,$(UNIT)): | $(BUILD)/opend-audit
 $(INTEGRATION): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/integration/harness*.c))
@@ -188,15 +201,16 @@ $(BUILD)/backdoor/opend-worker: $(BACKDOOR) $(POLICY) $(COMMON) $(BUILD)/lists
 $(INTEGRATION): | $(BUILD)/backdoor/opend-worker
 
 # Tests run what make install makes, staged, never the build tree by accident.
-.PHONY: stage check check-unit check-integration check-system check-client check-valgrind
+.PHONY: stage tests check check-unit check-integration check-system check-client check-valgrind
 stage: all
 	@rm -rf $(BUILD)/stage
 	+@$(MAKE) -s --no-print-directory install DESTDIR=$(abspath $(BUILD))/stage PREFIX=/usr/local
 RUN_TESTS := BUILD=$(abspath $(BUILD)) SANITIZE=$(SANITIZE) scripts/run-tests.sh
-check: $(UNIT) $(INTEGRATION) stage
-	@$(RUN_TESTS) $(UNIT) $(INTEGRATION) tests/system/run.sh
-check-unit: $(UNIT)
-	@$(RUN_TESTS) $(UNIT)
+tests: $(UNIT) $(REPLAY) $(INTEGRATION) stage
+check: tests
+	@$(RUN_TESTS) $(UNIT) $(REPLAY) $(INTEGRATION) tests/system/run.sh
+check-unit: $(UNIT) $(REPLAY)
+	@$(RUN_TESTS) $(UNIT) $(REPLAY)
 # The library's own, which are worth running under other tools: make check-client SANITIZE=thread.
 # They answer to scripts in other processes, whose threads and memory are of no interest.
 CLIENT := $(filter %/test-client %/test-client-async %/test-client-process \
@@ -231,6 +245,30 @@ check-race: $(BUILD)/tests/integration/test-race stage
 	@grep -a '^race: ' $(BUILD)/logs/integration-test-race.log
 check-mutants:
 	@scripts/mutants.sh $(MUTANTS)
+
+# In a build of its own: clang's fuzzer, with its coverage in everything, and sanitizers. What it
+# learns is kept there, what it does not like too.
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz fuzzers
+fuzz:
+	+@$(MAKE) --no-print-directory CC=clang SANITIZE=address,undefined,fuzzer-no-link \
+		BUILD=$(BUILD)/fuzz fuzzers
+	@BUILD=$(abspath $(BUILD))/fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz.sh $(FUZZ)
+fuzzers: $(FUZZ:%=$(BUILD)/tests/fuzz/fuzz-%)
+
+# What the unit and integration tests reach, counted by clang in a build of its own. The counters
+# are pages of a file, mapped before main(): so neither _exit(2), SIGKILL, another uid nor the
+# worker's confinement loses what was counted, and no code knows of it.
+COVERAGE := $(abspath $(BUILD))/coverage
+COUNTERS := -fprofile-instr-generate=$(COVERAGE)/profile/%c%m -fcoverage-mapping \
+	-mllvm -runtime-counter-relocation=true
+.PHONY: coverage
+coverage:
+	@$(if $(filter 1,$(DEPS)),,DEPS=0) scripts/deps.sh coverage
+	+@$(MAKE) --no-print-directory CC=clang CFLAGS='-O1 -g $(COUNTERS)' \
+		LDFLAGS=-fprofile-instr-generate SANITIZE= BUILD=$(COVERAGE) tests
+	@BUILD=$(COVERAGE) scripts/coverage.sh $(patsubst $(BUILD)/%,$(COVERAGE)/%,\
+		$(PROGRAMS) $(UNIT) $(REPLAY) $(INTEGRATION))
 
 .PHONY: demo
 demo: all
@@ -319,6 +357,8 @@ help:
 	'make bench-check    the same, failing when a goal is missed by more than 15 %' \
 	'make check-race     a quarter of a million requests of each kind while names are swapped' \
 	'make check-mutants  takes each defence out and wants its test to fail; MUTANTS="NAME..."' \
+	'make fuzz           each fuzz target for FUZZ_SECONDS=60, with clang and sanitizers' \
+	'make coverage       what the tests reach, in build/coverage/html; 1 when too little' \
 	'make lint           format-check, shellcheck, mandoc -Tlint' \
 	'make format         clang-format, in place' \
 	'make install        DESTDIR= PREFIX= BINDIR= SBINDIR= LIBDIR= MANDIR= UNITDIR= PYTHONDIR= ...' \

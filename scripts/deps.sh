@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The one list of what opend needs from the system, and how to get it on Debian 12.
 #
-#   scripts/deps.sh [build|check|all]    default: all
+#   scripts/deps.sh [build|check|coverage|all]    default: all
 #
 # Nothing missing: does nothing. Else root installs with apt-get, a user through sudo, and whoever
 # can do neither gets the exact line and exit status 2. DEPS=0 never installs. Each need is probed
@@ -18,6 +18,11 @@ need() {
 }
 tool() { command -v "$1"; }
 library() { pkg-config --exists "$1"; }
+
+# clang's fuzzer is a library of its own.
+fuzzer() {
+	set -- "$(clang -print-runtime-dir)"/libclang_rt.fuzzer-*.a && [ -e "$1" ]
+}
 
 # To build.
 build() {
@@ -39,9 +44,15 @@ check() {
 		need util-linux tool unshare
 	fi
 }
+# For make coverage.
+coverage() {
+	need clang tool clang
+	need llvm tool llvm-cov				# reads what clang's counters counted
+}
 # To work on it, and for .ci/run.
 lint() {
 	need clang tool clang				# the second compiler; none of its warnings either
+	need libclang-rt-dev fuzzer			# make fuzz
 	need clang-format tool clang-format		# make format-check
 	need mandoc tool mandoc				# -Tlint for man pages
 	need shellcheck tool shellcheck			# for these scripts
@@ -51,8 +62,9 @@ lint() {
 case ${1:-all} in
 build) build ;;
 check) build && check ;;
+coverage) build && check && coverage ;;
 all) build && check && lint ;;
-*) echo "usage: scripts/deps.sh [build|check|all]" >&2 && exit 2 ;;
+*) echo "usage: scripts/deps.sh [build|check|coverage|all]" >&2 && exit 2 ;;
 esac
 [ -n "$missing" ] || exit 0
 

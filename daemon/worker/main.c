@@ -15,37 +15,32 @@
 #include "openhow.h"
 #include "worker.h"
 
-enum { IDENTITY_GROUPS_MAX = 65536 };
-
 static int read_certificate(struct worker *w, char **ret_text)
 {
+	struct certificate c;
 	struct stat st;
-	const char *p;
-	size_t groups_size, text_size;
+	void *p;
+	int r;
 
 	if (fstat(WORKER_FD_BIRTH, &st) < 0)
 		return -errno;
-	if ((size_t)st.st_size < sizeof w->birth)
+	if (st.st_size == 0)
 		return -EPROTO;
 	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, WORKER_FD_BIRTH, 0);
 	if (p == MAP_FAILED)
 		return -errno;
-	memcpy(&w->birth, p, sizeof w->birth);
-	if (w->birth.version != CONTROL_VERSION || w->birth.role > BIRTH_LOBBY ||
-	    w->birth.n_groups > IDENTITY_GROUPS_MAX || w->birth.denials_per_second == 0)
-		return -EPROTO;
-	groups_size = w->birth.n_groups * sizeof(gid_t);
-	text_size = (size_t)w->birth.policy_len + w->birth.rules_len;
-	if ((size_t)st.st_size != sizeof w->birth + groups_size + text_size)
-		return -EPROTO;
-	w->groups = malloc(groups_size + 1);
-	*ret_text = malloc(text_size + 1);
+	r = certificate_decode(p, (size_t)st.st_size, &c);
+	if (r < 0)
+		return r;
+	w->birth = c.birth;
+	w->groups = malloc(c.groups_size + 1);
+	*ret_text = malloc(c.text_len + 1);
 	if (!w->groups || !*ret_text)
 		return -ENOMEM;
-	memcpy(w->groups, p + sizeof w->birth, groups_size);
-	memcpy(*ret_text, p + sizeof w->birth + groups_size, text_size);
-	(*ret_text)[text_size] = 0;
-	munmap((void *)p, (size_t)st.st_size);
+	memcpy(w->groups, c.groups, c.groups_size);
+	memcpy(*ret_text, c.text, c.text_len);
+	(*ret_text)[c.text_len] = 0;
+	munmap(p, (size_t)st.st_size);
 	close(WORKER_FD_BIRTH);
 	return 0;
 }

@@ -4,7 +4,7 @@
  * filter that leaves it only opening. The same program is the lender: a worker whose client is a
  * worker, with a DAC capability raised only while it opens.
  *
- * The rooms: main (birth to service), become (identity), landlock, seccomp, openhow (the table of
+ * The rooms: main (birth to service), certificate (who to be), become (identity), landlock, seccomp, openhow (the table of
  * permitted opens), resolve (from a path to a descriptor), answer (from a frame to a reply),
  * conn (bytes in, bytes and descriptors out), lend (the link to the lender), serve (the loop).
  *
@@ -158,6 +158,14 @@ static inline bool is_lender(const struct worker *w)
 {
 	return w->birth.role == BIRTH_LENDER;
 }
+
+/* certificate.c: what is in a birth certificate of `size` bytes; pointers into it. 0 or -EPROTO. */
+struct certificate {
+	struct birth birth;
+	const char *groups, *text;	/* unaligned; not terminated */
+	size_t groups_size, text_len;	/* bytes */
+};
+int certificate_decode(const void *bytes, size_t size, struct certificate *ret);
 
 /* become.c: identity. Both return 0, or -errno with *step saying where. */
 int become_client(struct worker *w, enum birth_step *step);

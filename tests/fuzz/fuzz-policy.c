@@ -1,23 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Policy text, paths and the matcher, under libFuzzer or replayed from the corpus by a unit test.
- * The input is a policy; lines from one that starts with `?` on are paths to ask about. Besides not
- * crashing, what is accepted must print and read back to itself, and each way of evaluating must
- * give one verdict: straight from the policy, as an effective policy, through the printed text.
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -std=c11 -D_GNU_SOURCE -Icommon \
- *     tests/fuzz/fuzz-policy.c common/policy/(all).c; ./a.out -dict=... tests/fuzz/corpus/policy */
+ * Policy text, paths and the matcher. The input is a policy; lines from one that starts with `?` on
+ * are paths to ask about. What is accepted prints and reads back to itself, and each way of
+ * evaluating gives one verdict: straight from the policy, as an effective policy, through the
+ * printed text. */
+#include "fuzz.h"
 #include "policy/explain.h"
 #include "policy/hull.h"
 #include "policy/policy.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(x)                                                                                 \
-	do {                                                                                       \
-		if (!(x)) {                                                                        \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                    \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 /* Parses and shows what was wrong; NULL if anything was. */
 static struct policy *read_policy(const char *text, size_t len, const struct policy_options *o)

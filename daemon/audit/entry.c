@@ -186,18 +186,18 @@ static void add_texts(struct entry *e, const struct record *rec)
 	field_text(e, IN_TAIL, "UNIT", rec->unit, r->unit_len);
 }
 
-/* The lobby counts for all its clients together. */
 static void entry_suppressed(struct entry *e, const struct audit_peer *who,
-			     const struct record *rec)
+			     const struct record *rec, const struct whom *w)
 {
 	begin(e, LOG_NOTICE, MESSAGE_ID_SUPPRESSED);
-	line_addf(&e->message, "held back: %u more denials of ", rec->fixed.held_back);
-	say_owner(e, who);
-	line_add(&e->message, " were not written");
+	line_addf(&e->message, "held back: %u more denials of uid %u were not written",
+		  rec->fixed.held_back, w->uid);
 	field_word(e, IN_MESSAGE, "DECISION", "suppressed");
 	field_number(e, IN_MESSAGE, "HELD_BACK", rec->fixed.held_back);
 	field_number(e, IN_TAIL, "GENERATION", rec->fixed.generation);
-	add_owner(e, who);
+	field_number(e, IN_MESSAGE, "UID", w->uid);
+	field_number(e, IN_TAIL, "GID", w->gid);
+	add_worker(e, who);
 }
 
 void entry_record(struct entry *e, const struct audit_peer *who, const struct record *rec)
@@ -206,7 +206,7 @@ void entry_record(struct entry *e, const struct audit_peer *who, const struct re
 
 	switch (rec->fixed.decision) {
 	case AUDIT_SUPPRESSED:
-		entry_suppressed(e, who, rec);
+		entry_suppressed(e, who, rec, &w);
 		return;
 	case AUDIT_GRANT:
 		begin(e, LOG_INFO, MESSAGE_ID_GRANT);

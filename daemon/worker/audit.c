@@ -75,7 +75,7 @@ static void settle(struct worker *w, struct account *a)
 				  .gid = a->gid };
 	char buf[sizeof r];
 
-	if (!a->held_back || !token_take(w, a))
+	if (!a->held_back)
 		return;
 	r.held_back = (uint32_t)UTIL_MIN(a->held_back, UINT32_MAX);
 	if (!submit(buf, &r))
@@ -86,8 +86,12 @@ static void settle(struct worker *w, struct account *a)
 
 void audit_settle(struct worker *w)
 {
-	for (size_t i = 0; i < w->n_accounts && w->n_held; i++)
-		settle(w, &w->accounts[i]);
+	for (size_t i = 0; i < w->n_accounts && w->n_held; i++) {
+		struct account *a = &w->accounts[i];
+
+		if (a->held_back && token_take(w, a))
+			settle(w, a);
+	}
 }
 
 /* Is it for the journal? A file that is not there is nobody's refusal. */
@@ -120,12 +124,12 @@ bool audit_decision(struct worker *w, const struct conn *c, const struct wire_re
 	if (!concerns_journal(out, d))
 		return true;
 	if (out->error) {
-		settle(w, a);
 		if (!token_take(w, a)) {
 			stats_count(&w->stats->audit_dropped);
 			hold_back(w, a);
 			return true;
 		}
+		settle(w, a);
 	}
 	r.via_len = append(buf, &r, l->via, strlen(l->via));
 	r.unit_len = append(buf, &r, l->unit, strlen(l->unit));

@@ -13,6 +13,9 @@ done
 [ $# -gt 0 ] || set -- ./test-*.sh
 
 holds "accounts are made" systemd-sysusers
+# A user for units, who has a name.
+echo "client:x:4242:4242::/:/bin/sh" >>/etc/passwd
+echo "client:x:4242:" >>/etc/group
 holds "directories are made" systemd-tmpfiles --create opend.conf
 holds "units are read" systemctl daemon-reload
 for script; do

@@ -132,11 +132,12 @@ START_TEST(what_was_held_back_is_told_with_its_count)
 					   "OPEND_GID=100\n"
 					   "OPEND_WORKER=4711\n");
 	ck_assert_str_eq(entry.id, MESSAGE_ID_SUPPRESSED);
-	/* One count for all its clients: it names none of them. */
+	/* The lobby counts for each of its clients. */
+	s.fixed.uid = 1234;
 	make_entry(&lobby, &s);
-	ck_assert_str_eq(entry.message.buf, "held back: 98765 more denials of clients to whom no "
-					    "rule applies were not written");
-	ck_assert_ptr_null(strstr(entry.fields.buf, "OPEND_UID"));
+	ck_assert_str_eq(entry.message.buf,
+			 "held back: 98765 more denials of uid 1234 were not written");
+	ck_assert_ptr_nonnull(strstr(entry.fields.buf, "\nOPEND_UID=1234\n"));
 }
 END_TEST
 

@@ -19,7 +19,7 @@ const char *glob_compile(const struct token *k, size_t from, size_t to, char *ou
  * of the lengths; no allocation, no recursion. */
 bool glob_match(const char *g, size_t g_len, const char *s, size_t s_len);
 
-/* Does glob g certainly match whatever glob h matches? False when unsure. */
+/* Does glob g certainly match whatever segment glob h matches? False when unsure. */
 bool glob_subsumes(const char *g, size_t g_len, const char *h, size_t h_len);
 
 #endif

@@ -563,6 +563,102 @@ START_TEST(the_systems_settings_are_checked_unless_files_are_named)
 }
 END_TEST
 
+/* ---- bad input -------------------------------------------------------------------------------
+ */
+
+struct bad {
+	const char *what, *text;
+	size_t len; /* 0: text is a string */
+	unsigned line, column;
+	const char *words;
+};
+
+static void write_policy(const char *path, const char *text, size_t len)
+{
+	_cleanup_close_ int fd =
+		(int)sys(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+
+	ensure(write(fd, text, len) == (ssize_t)len, "%s: %s", path, strerror(errno));
+}
+
+/* Told at its place by --check and by a reload, which changes nothing for anybody. */
+static void is_refused(const struct opend *o, const char *what, const char *place,
+		       const char *words, const char *kept)
+{
+	struct program p = RUN(staged("opend"), "--check", at("policy"));
+
+	ensure(p.status == 1 && p.out_len == 0, "%s: status %d\n%s", what, p.status, p.out);
+	ensure(strstr(p.err, place) && strstr(p.err, words), "%s: not \"%s\", \"%s\" but\n%s", what,
+	       place, words, p.err);
+	p = RUN(staged("opend"), "--reload", "--control", o->control);
+	ensure(p.status == 1, "%s: loaded\n%s%s", what, p.out, p.err);
+	ensure(strstr(text("%s%s", p.out, p.err), "Policy not loaded; still running generation 1."),
+	       "%s: %s%s", what, p.out, p.err);
+	ask_for(o, alice, kept, O_RDONLY, NULL);
+}
+
+#define BAD(what, text, line, column, words)                                                       \
+	{                                                                                          \
+		what, text, 0, line, column, words                                                 \
+	}
+
+START_TEST(bad_input_is_told_at_its_place_and_changes_nothing)
+{
+	static char long_line[1024 * 1024 + 1];
+	const struct bad cases[] = {
+		BAD("2^32", "allow read under /s to user 4294967296\n", 1, 29, "out of range"),
+		BAD("-1 of 32 bits", "\nallow read under /s to user 4294967295", 2, 29,
+		    "out of range"),
+		BAD("-1", "allow read under /s to user -1\n", 1, 29, "no id"),
+		BAD("1e3", "deny any under /s to group 1e3\n", 1, 28, "no id"),
+		BAD("010", "allow read under /s to user 010\n", 1, 29, "leading zero"),
+		BAD("CRLF", "allow read under /s to anyone\r\n", 1, 30, "CRLF"),
+		{ "NUL", "allow read under /s\0 to anyone\n", 31, 1, 20, "NUL byte" },
+		{ "a line of 1 MiB", long_line, sizeof long_line - 1, 1, 65537, "line longer" },
+		BAD("unclosed quote", "allow read under \"/s to anyone", 1, 18, "unclosed quote"),
+		BAD("unknown word", "alow read under /s to anyone\n", 1, 1,
+		    "did you mean \"allow\"?"),
+		BAD("option twice", "allow read under /s to anyone log log\n", 1, 35, "twice"),
+		BAD("setting", "set explain full\n", 1, 1, "opend.conf"),
+		BAD("last line", "allow read under /s to anyone\nallow read under /s to", 2, 23,
+		    "error"),
+	};
+	char *file, *kept = make_file(at("data/kept"), 0644, alice.uid, "kept\n");
+	struct opend o;
+
+	memset(long_line, 'a', sizeof long_line - 1);
+	policy("10", "allow read file %s to user %u\n", kept, alice.uid);
+	o = OPEND();
+	file = at("policy/50-bad.policy");
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+		const struct bad *b = &cases[i];
+
+		write_policy(file, b->text, b->len ? b->len : strlen(b->text));
+		is_refused(&o, b->what, text("%s:%u:%u: error: ", file, b->line, b->column),
+			   b->words, kept);
+	}
+	write_policy(file, "", 0);
+	sys(chmod(file, 0666));
+	is_refused(&o, "writable by others", text("%s: error: ", file), "chmod go-w", kept);
+	if (is_root()) {
+		sys(chmod(file, 0644));
+		sys(chown(file, alice.uid, alice.gid));
+		is_refused(&o, "of another owner", text("%s: error: ", file), "chown root", kept);
+	} else {
+		sys(chmod(file, 0));
+		is_refused(&o, "unreadable", text("%s: error: ", file), "ermission denied", kept);
+	}
+	sys(unlink(file));
+	make_dir(file, 0755, 0);
+	is_refused(&o, "a directory", text("%s: error: ", file), "directory", kept);
+	sys(rmdir(file));
+	/* What is no mistake: nothing at all, and no newline at the end. */
+	write_policy(file, "allow read under /s to anyone", 29);
+	ok(reload(&o));
+	opend_stop(&o);
+}
+END_TEST
+
 /* ---- what a refusal tells, and whom -----------------------------------------------------------
  */
 
@@ -751,6 +847,7 @@ static Suite *suite(void)
 	ADD_ROOT(s, the_manuals_very_message, 30);
 	ADD(s, settings_are_checked_with_the_policy, 30);
 	ADD_ROOT(s, the_systems_settings_are_checked_unless_files_are_named, 30);
+	ADD(s, bad_input_is_told_at_its_place_and_changes_nothing, 60);
 	ADD_ROOT(s, a_denial_names_the_nearest_rule_to_root_only, 30);
 	ADD(s, any_bytes_of_a_path_survive_json, 60);
 	return s;

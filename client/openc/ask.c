@@ -272,3 +272,13 @@ void json_string(FILE *f, const char *text)
 	}
 	putc('"', f);
 }
+
+/* What a server says is not trusted to be JSON. */
+void json_scalar(FILE *f, const char *value, bool number)
+{
+	if (number && *value && value[strspn(value, "0123456789")] == 0 &&
+	    (value[0] != '0' || !value[1]))
+		fputs(value, f);
+	else
+		json_string(f, value);
+}

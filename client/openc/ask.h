@@ -45,5 +45,7 @@ void ask_deinit(struct ask *a);
 /* A JSON string. Bytes that are not UTF-8 become lone surrogates, U+DC80 to U+DCFF, as Python's
  * surrogateescape has it: so every path survives. */
 void json_string(FILE *f, const char *text);
+/* A number, if it is to be one and is; else a string. */
+void json_scalar(FILE *f, const char *value, bool number);
 
 #endif

@@ -29,23 +29,13 @@ static bool is_one_of(const char *const *list, const char *key)
 	return false;
 }
 
-/* A number is printed as one only when it is: what a server says is not trusted to be JSON. */
-static void json_scalar(const char *value, bool number)
-{
-	if (number && *value && value[strspn(value, "0123456789")] == 0 &&
-	    (value[0] != '0' || !value[1]))
-		fputs(value, stdout);
-	else
-		json_string(stdout, value);
-}
-
 static void json_list(char *values, bool numbers)
 {
 	char *rest = values, *value;
 
 	putchar('[');
 	while ((value = strsep(&rest, ",")) && *values) {
-		json_scalar(value, numbers);
+		json_scalar(stdout, value, numbers);
 		if (rest)
 			putchar(',');
 	}
@@ -78,7 +68,7 @@ static void json_info(char *text)
 		if (is_one_of(lists, line))
 			json_list(value, is_one_of(numbers, line));
 		else
-			json_scalar(value, is_one_of(numbers, line));
+			json_scalar(stdout, value, is_one_of(numbers, line));
 	}
 	puts("}");
 }

@@ -19,8 +19,8 @@ static const struct command commands[] = {
 	{ "list", "[WHO] [--json]", "the rules, as your worker reads them", command_list },
 	{ "hull", "[WHO] [--json]", "what the kernel would let a taken-over worker of yours open",
 	  command_hull },
-	{ "status", "[--control PATH]", "the state of the service (for its administrator)",
-	  command_status },
+	{ "status", "[--json|--openmetrics] [--control PATH]",
+	  "the state of the service (for its administrator)", command_status },
 	{ "launch", "--policy PATH -- COMMAND [ARG...]", "run a command with an opend of its own",
 	  command_launch },
 };

@@ -55,7 +55,7 @@ _openc() {
 	explain) words="--read --write --create --list $who" ;;
 	hull | list) words=$who ;;
 	launch) words='--policy --' ;;
-	status) words='--control' ;;
+	status) words='--json --openmetrics --control' ;;
 	whoami) words='--json' ;;
 	write) words='-a --append --create= --no-create' ;;
 	*) return ;;

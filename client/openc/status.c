@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * openc status: the word "status" to the control socket, a memfd with the answer back. The
- * supervisor speaks with root only. */
+ * openc status: the word "status" to the control socket, a memfd with the answer back, which is
+ * shown for people, as JSON or as it is. The supervisor speaks with root only. */
 #include <getopt.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include "cli.h"
 #include "fdpass.h"
+#include "state.h"
 
 #define DEFAULT_CONTROL "/run/opend/control"
 
@@ -43,11 +44,15 @@ static int receive_answer(int sock, int *ret_fd)
 	return r == sizeof status ? status : -EPROTO;
 }
 
-static int ask(const char *path, const char *word)
+/* The whole answer, to be freed; an error may have one, too. */
+static int ask(const char *path, const char *word, char **ret)
 {
 	_cleanup_close_ int sock = -1, fd = -1;
+	_cleanup_fclose_ FILE *f = NULL;
+	size_t len;
 	int r;
 
+	*ret = NULL;
 	sock = connect_control(path);
 	if (sock < 0)
 		return sock;
@@ -57,34 +62,54 @@ static int ask(const char *path, const char *word)
 	r = receive_answer(sock, &fd);
 	if (fd < 0)
 		return r < 0 ? r : -EPROTO;
-	return print_memory_file(fd, r < 0 ? stderr : stdout) < 0 ? -EIO : r;
+	f = open_memstream(ret, &len);
+	if (!f)
+		return -ENOMEM;
+	if (print_memory_file(fd, f) < 0 || fflush(f) != 0)
+		return -EIO;
+	return r;
+}
+
+static int failed(const char *control, int error, const char *text)
+{
+	fputs(text ? text : "", stderr);
+	complain("status from %s: %s", control, strerror(-error));
+	if (error == -EACCES || error == -EPERM)
+		complain("only root may ask; \"openc whoami\" is for everybody");
+	else if (error == -ENOENT || error == -ECONNREFUSED)
+		complain("is opend running? Another socket is named with --control");
+	return EXIT_FAILED;
 }
 
 int command_status(const struct cli *cli, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "control", required_argument, NULL, 'c' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "openmetrics", no_argument, NULL, 'o' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *control = DEFAULT_CONTROL;
-	int option, r;
+	_cleanup_free_ char *text = NULL;
+	int option, r, form = 0;
 
 	(void)cli;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		if (option != 'c')
-			return usage("status", NULL);
-		control = optarg;
+		if (option == 'c')
+			control = optarg;
+		else if (option == '?' || (form && form != option))
+			return usage("status", option == '?' ? NULL : "one of the two forms");
+		else
+			form = option;
 	}
 	if (optind != argc)
 		return usage("status", "takes no arguments");
-	r = ask(control, "status");
-	if (r < 0) {
-		complain("status from %s: %s", control, strerror(-r));
-		if (r == -EACCES || r == -EPERM)
-			complain("only root may ask; \"openc whoami\" is for everybody");
-		else if (r == -ENOENT || r == -ECONNREFUSED)
-			complain("is opend running? Another socket is named with --control");
-		return EXIT_FAILED;
-	}
+	r = ask(control, "status", &text);
+	if (r < 0)
+		return failed(control, r, text);
+	if (form == 'o')
+		fputs(text, stdout);
+	else
+		state_show(text, form == 'j');
 	return EXIT_DONE;
 }

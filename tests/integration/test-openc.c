@@ -183,7 +183,7 @@ START_TEST(write_is_a_shells_redirection)
 }
 END_TEST
 
-START_TEST(whoami_rules_and_status)
+START_TEST(whoami_and_rules)
 {
 	struct program p;
 
@@ -198,9 +198,98 @@ START_TEST(whoami_rules_and_status)
 	p = shell("$O rules");
 	ensure(p.status == 0 && strstr(p.out, "deny any file"), "%s", p.out);
 	ensure(strcmp(p.out, shell("$O rules").out) == 0, "the second time they are others");
-	p = shell(text("$O status --control %s", server.control));
-	ensure(p.status == 0 && p.out_len > 0, "status: %s", p.err);
+	end();
+}
+END_TEST
+
+static void shows(const char *options, const char *words)
+{
+	struct program p = shell(text("$O status --control %s %s", server.control, options));
+
+	ensure(p.status == 0 && p.err_len == 0, "status %s: %d, %s", options, p.status, p.err);
+	ensure(strstr(p.out, words) != NULL, "\"%s\" is not in\n%s", words, p.out);
+}
+
+START_TEST(status_in_three_forms)
+{
+	begin();
+	shell("$O cat $D/a $D/b $D/denied /nowhere /nowhere");
+	shows("", "opend        0.");
+	shows("", "\npolicy       generation 1, 3 rules (loaded 1, rejected 0)\n");
+	shows("", "\nconnections  0\n");
+	shows("", "\nrequests     5 (open 5)\n");
+	shows("", "\ngrants       2 (caller 2)\n");
+	shows("", "\ndenials      3 (no-rule 2, denied 1)\n");
+	shows("", "\nworkers      1 (ready 1)\nended        clean 0, signal 0, seccomp 0\n");
+	shows("", text("\nconfinement  identity %s, landlock ", is_root() ? "all" : "own"));
+	shows("--json", "{\"version\":\"0.");
+	shows("--json", ",\"generation\":1,\"rules\":3,\"loads\":{\"loaded\":1,\"rejected\":0},"
+			"\"connections\":0,\"requests\":{\"open\":5,\"info\":0,\"rules\":0},"
+			"\"grants\":{\"caller\":2,\"root\":0},");
+	shows("--json", text(",\"uid\":%u,", getuid()));
+	shows("--openmetrics", "\nopend_denials_total{reason=\"denied\"} 1\n");
+	shows("--openmetrics", "\n# EOF\n");
+	expect_words("$O status --json --openmetrics", 2, "one of the two");
 	expect_words("$O status --control $D/none", 1, "--control");
+	end();
+}
+END_TEST
+
+/* What is not as it could be, and why. */
+START_TEST(status_says_what_is_degraded)
+{
+	begin();
+	end();
+	server = opend_start("--landlock-abi", "2", NULL);
+	shell("$O cat $D/a");
+	shows("", "\ndegraded     landlock: before Linux 6.2 it knows no truncation");
+	shows("--json", "\"degraded\":{\"landlock\":\"before Linux 6.2");
+	end();
+	policy("10", "allow everything to everybody\n");
+	server = OPEND();
+	shows("", "policy: none is valid, so everything is refused");
+	end();
+}
+END_TEST
+
+/* Members that scripts may go by, as openc(1) has them. */
+START_TEST(json_is_json)
+{
+	static const char *const members[][2] = {
+		{ "whoami --json",
+		  "set(d) >= {'protocol', 'server', 'features', 'generation', 'uid', 'gid', "
+		  "'groups', "
+		  "'unit', 'via', 'landlock_abi', 'seccomp'} and type(d['uid']) is int" },
+		{ "list --json", "len(d) > 2 and all(type(r) is str for r in d)" },
+		{ "hull --json", "set(d) == {'worker', 'lender'} and set(d['worker'][0]) == "
+				 "{'path', 'rights', 'below'}" },
+		{ "explain --json /nowhere",
+		  "set(d) >= {'path', 'access', 'verdict', 'reason', 'lacked', 'near'} and "
+		  "d['verdict'] == 'deny'" },
+		{ "status --json",
+		  "set(d) == {'version', 'generation', 'rules', 'loads', 'connections', "
+		  "'requests', "
+		  "'grants', 'denials', 'audit_dropped', 'workers', 'worker_exits', 'confinement', "
+		  "'degraded', 'processes'} and d['denials'] == {'no-rule': 1} and "
+		  "set(d['processes'][0]) >= {'pid', 'role', 'state', 'uid', 'gid', "
+		  "'connections'}" },
+	};
+
+	if (RUN("/usr/bin/python3", "-c", "").status)
+		skip("there is no /usr/bin/python3 here to read it");
+	begin();
+	shell("$O cat /nowhere");
+	for (size_t i = 0; i < ELEMENTSOF(members); i++) {
+		struct program p = shell(
+			text("$O %s %s %s | /usr/bin/python3 -c \"import json, sys; d = "
+			     "json.load(sys.stdin); "
+			     "sys.exit(not (%s))\"",
+			     members[i][0],
+			     i == 1 || i == 2 || i == 3 ? text("--policy %s", at("policy")) : "",
+			     i == 4 ? text("--control %s", server.control) : "", members[i][1]));
+
+		ensure(p.status == 0, "openc %s: %s", members[i][0], p.err);
+	}
 	end();
 }
 END_TEST
@@ -253,7 +342,10 @@ static Suite *suite(void)
 	ADD(s, exec_exits_as_its_command, 30);
 	ADD(s, exec_copies_for_a_program_that_insists_on_a_name, 30);
 	ADD(s, write_is_a_shells_redirection, 30);
-	ADD(s, whoami_rules_and_status, 30);
+	ADD(s, whoami_and_rules, 30);
+	ADD(s, status_in_three_forms, 30);
+	ADD(s, status_says_what_is_degraded, 30);
+	ADD(s, json_is_json, 30);
 	ADD(s, launch_gives_a_command_an_opend_of_its_own, 60);
 	return s;
 }

@@ -239,10 +239,15 @@ bench bench-check: $(BUILD)/tests/bench/bench stage
 # What takes too long for each change. Of the names that are asked in a race two in five can be
 # opened as they stand, so this is a hundred thousand of those, and more of the others.
 RACE_REQUESTS ?= 250000
-.PHONY: check-race check-mutants
+# How long each attack lasts, twice; then the time that another's open may take is tested as well.
+ATTACK_SECONDS ?= 10
+.PHONY: check-race check-mutants check-attack
 check-race: $(BUILD)/tests/integration/test-race stage
 	@OPEND_RACE_REQUESTS=$(RACE_REQUESTS) TEST_TIMEOUT=7200 $(RUN_TESTS) $<
 	@grep -a '^race: ' $(BUILD)/logs/integration-test-race.log
+check-attack: $(BUILD)/tests/integration/test-attack stage
+	@OPEND_ATTACK_SECONDS=$(ATTACK_SECONDS) TEST_TIMEOUT=7200 $(RUN_TESTS) $<
+	@grep -a '^attack: ' $(BUILD)/logs/integration-test-attack.log
 check-mutants:
 	@scripts/mutants.sh $(MUTANTS)
 
@@ -356,6 +361,7 @@ help:
 	'make bench          what an open costs, beside the alternatives; figures in $(BUILD)/bench.json' \
 	'make bench-check    the same, failing when a goal is missed by more than 15 %' \
 	'make check-race     a quarter of a million requests of each kind while names are swapped' \
+	'make check-attack   one user does his worst, another opens fifty files a second' \
 	'make check-mutants  takes each defence out and wants its test to fail; MUTANTS="NAME..."' \
 	'make fuzz           each fuzz target for FUZZ_SECONDS=60, with clang and sanitizers' \
 	'make coverage       what the tests reach, in build/coverage/html; 1 when too little' \

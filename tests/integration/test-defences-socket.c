@@ -2,12 +2,11 @@
  * What a client can do to the others without asking for a file: not read, not finish, queue what
  * hurts whoever drops it, come too often. It hurts itself, and within bounds. */
 #include <linux/sockios.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/un.h>
 #include "fdpass.h"
+#include "harness-bomb.h"
 #include "harness-fuse.h"
 #include "harness.h"
 
@@ -267,37 +266,7 @@ END_TEST
 
 /* ---- linger bombs ---- */
 
-/* A TCP socket with unsent data and SO_LINGER, queued on a connection and closed here: whoever
- * drops it sleeps. Only connections made before opend came can carry one, where the kernel knows
- * SO_PASSRIGHTS. */
-enum { LINGER_SECONDS = 5, BOMBS_TURNED_AWAY = 3 };
-
-static int listen_tcp(struct sockaddr_in *ret)
-{
-	socklen_t len = sizeof *ret;
-	int fd = (int)sys(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-
-	*ret = (struct sockaddr_in){ .sin_family = AF_INET,
-				     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	sys(bind(fd, (struct sockaddr *)ret, sizeof *ret));
-	sys(listen(fd, 100));
-	sys(getsockname(fd, (struct sockaddr *)ret, &len));
-	return fd;
-}
-
-/* The peers are in the listener's backlog and never read. */
-static int make_bomb(const struct sockaddr_in *to)
-{
-	const struct linger linger = { 1, LINGER_SECONDS };
-	static const char fill[65536];
-	int fd = (int)sys(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-
-	sys(connect(fd, (const struct sockaddr *)to, sizeof *to));
-	sys(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger));
-	while (send(fd, fill, sizeof fill, MSG_DONTWAIT) > 0)
-		;
-	return fd;
-}
+enum { BOMBS_TURNED_AWAY = 3 };
 
 struct bombs {
 	const char *socket;
@@ -310,10 +279,10 @@ static void queue_bombs(void *arg)
 	struct bombs *b = arg;
 	struct raw r[CONNECTIONS_PER_UID + BOMBS_TURNED_AWAY];
 	struct sockaddr_in to;
-	int peers = listen_tcp(&to);
+	int peers = bomb_target(&to);
 
 	for (int i = 0; i < b->n; i++) {
-		int bomb = make_bomb(&to);
+		int bomb = bomb_make(&to);
 
 		r[i] = raw_connect(b->socket);
 		/* The first byte of a frame, which a lobby reads; the rest never comes. */
@@ -325,40 +294,6 @@ static void queue_bombs(void *arg)
 	for (int i = 0; i < b->n; i++)
 		close_fd(r[i].fd);
 	close_fd(peers);
-}
-
-/* opend on a socket that was listening before it was there. */
-static struct opend opend_on(int listener)
-{
-	const char *args[64], *activated[64];
-	size_t n = 0, n_args = opend_args(0, args);
-	struct opend o;
-
-	sys(dup2(listener, 3));
-	activated[n++] = "sh";
-	activated[n++] = "-c";
-	activated[n++] = "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"";
-	activated[n++] = "sh";
-	activated[n++] = args[0];
-	for (size_t i = 3; i < n_args; i++)
-		activated[n++] = args[i];
-	activated[n] = NULL;
-	o = opend_spawn(0, activated);
-	o.activated = true;
-	return o;
-}
-
-static int listen_unix(const char *path)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = (int)sys(socket(AF_UNIX, SOCK_STREAM, 0));
-
-	ensure(strlen(path) < sizeof a.sun_path, "%s: too long", path);
-	memcpy(a.sun_path, path, strlen(path));
-	sys(bind(fd, (struct sockaddr *)&a, sizeof a));
-	sys(chmod(path, 0666));
-	sys(listen(fd, 511));
-	return fd;
 }
 
 /* alice, who has no rule, queues bombs; then opend starts, and somebody else wants to be served:

@@ -42,6 +42,10 @@ check() {
 		need systemd-container tool systemd-nspawn
 		need systemd test -x /lib/systemd/systemd
 		need util-linux tool unshare
+		need curl tool curl			# the examples of openc(1) are run there
+		need openssl tool openssl
+		need bubblewrap tool bwrap
+		need python3 test -x /usr/bin/python3
 	fi
 }
 # For make coverage.

@@ -326,6 +326,71 @@ START_TEST(a_flush_that_is_never_answered)
 }
 END_TEST
 
+/* One request of hers hangs: she is served by a fresh worker soon, and its answer comes when there
+ * is one. */
+static void hang_once(void *arg)
+{
+	struct hanging *h = arg;
+	char frame[WIRE_REQUEST_MAX];
+	struct raw r = raw_connect(h->socket);
+	struct wire_outcome out;
+	int fd;
+
+	raw_send(&r, frame, raw_open(frame, 1, h->path, O_RDONLY));
+	h->asked = 1;
+	ensure(within(30000, h->stop), "nobody let me go");
+	out = raw_result(&r, 1, &fd);
+	ensure(out.error && out.reason == OPENC_R_KERNEL, "reason %u", out.reason);
+	raw_close(&r);
+}
+
+static void ask_until_served(void *arg)
+{
+	const struct hanging *h = arg;
+	char frame[WIRE_REQUEST_MAX], reply[WIRE_REPLY_MAX];
+	int64_t until = now_msec() + 20000;
+	int fd = -1;
+
+	while (fd < 0) {
+		struct raw r = raw_connect(h->socket);
+
+		ensure(now_msec() < until, "nobody serves her any more");
+		raw_send(&r, frame, raw_open(frame, 1, h->plain, O_RDONLY));
+		raw_recv(&r, reply, &fd, 500);
+		close_fd(fd);
+		raw_close(&r);
+	}
+}
+
+START_TEST(a_worker_that_hangs_is_replaced)
+{
+	struct hanging *h = shared(sizeof *h);
+	struct client server, victim;
+	struct opend o;
+
+	needs_root("mount a file system");
+	sys(unshare(CLONE_NEWNS));
+	sys(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	if (start_server(&server) < 0)
+		skip("FUSE is not to be had here");
+	h->path = at("data/fuse/hang");
+	h->plain = make_file(at("data/plain"), 0644, 0, "plain\n");
+	policy("10", "allow read under %s to anyone\n", at("data"));
+	o = OPEND();
+	h->socket = o.socket;
+	ask_for(&o, alice, h->plain, O_RDONLY, "plain\n");
+	victim = client_start(alice, hang_once, h);
+	ensure(within(5000, h->asked || !alive(victim.pid)), "the client hangs");
+	as(alice, ask_until_served, h);
+	sys(umount2(at("data/fuse"), MNT_FORCE | MNT_DETACH));
+	h->stop = 1;
+	client_wait(&victim);
+	client_wait(&server);
+	ask_for(&o, alice, h->plain, O_RDONLY, "plain\n");
+	opend_stop(&o);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("stuck");
@@ -334,6 +399,7 @@ static Suite *suite(void)
 	ADD(s, leased_files, 60);
 	ADD_ROOT(s, terminals, 60);
 	ADD(s, terminal_multiplexer, 60);
+	ADD_ROOT(s, a_worker_that_hangs_is_replaced, 120);
 	ADD_ROOT(s, an_open_that_is_never_answered, 120);
 	ADD_ROOT(s, a_flush_that_is_never_answered, 120);
 	return s;

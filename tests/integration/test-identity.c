@@ -237,6 +237,10 @@ static void become_bob_in_between(void *arg)
 	struct openc_conn *c = connect_to(a->socket);
 
 	ensure(verdict(c, a->file, O_RDONLY) == 0, "%s", openc_message(c));
+	sys(setresgid((gid_t)-1, STAFF, (gid_t)-1));
+	ensure(verdict(c, a->file, O_RDONLY) == ESTALE, "%s", openc_message(c));
+	sys(setresgid((gid_t)-1, 0, (gid_t)-1));
+	ensure(verdict(c, a->file, O_RDONLY) == 0, "%s", openc_message(c));
 	sys(setresuid(1001, 1001, 1001));
 	ensure(verdict(c, a->file, O_RDONLY) == ESTALE, "%s", openc_message(c));
 	openc_free(c);

@@ -255,6 +255,19 @@ static bool link_in_a_sticky_directory(const char *dir)
 	return true;
 }
 
+/* fs.protected_fifos: O_CREAT on another's FIFO in a directory like /tmp. */
+static bool fifo_in_a_sticky_directory(const char *dir)
+{
+	place(dir, 1001, GROUP_A, 01777, 0666);
+	sys(unlink(in(dir, "it")));
+	sys(mkfifo(in(dir, "it"), 0600));
+	sys(chmod(in(dir, "it"), 0666));
+	sys(chown(in(dir, "it"), 1001, GROUP_A));
+	sys(chown(dir, 0, 0));
+	sys(chmod(dir, 01777));
+	return true;
+}
+
 static const struct scene scenes[] = {
 	{ "owner", owner },
 	{ "group", group },
@@ -278,6 +291,7 @@ static const struct scene scenes[] = {
 	{ "directory", a_directory },
 	{ "set-ids", set_ids_on_the_file },
 	{ "link-in-a-sticky-directory", link_in_a_sticky_directory },
+	{ "fifo-in-a-sticky-directory", fifo_in_a_sticky_directory },
 };
 enum { SCENES = ELEMENTSOF(scenes) };
 
@@ -362,7 +376,9 @@ static bool same_acl(int a, int b)
 static void ask(struct oracle *o, struct openc_conn *c, int scene, int operation, int mask)
 {
 	const struct operation *op = &operations[operation];
-	const struct openc_how how = { .flags = (uint32_t)op->flags,
+	/* Or open(2) would wait for the other end. */
+	int flags = op->flags | (scenes[scene].make == fifo_in_a_sticky_directory ? O_NONBLOCK : 0);
+	const struct openc_how how = { .flags = (uint32_t)flags,
 				       .mode = op->mode,
 				       .umask = umasks[mask],
 				       .ask = OPENC_UMASK };
@@ -373,7 +389,7 @@ static void ask(struct oracle *o, struct openc_conn *c, int scene, int operation
 	int error = fd < 0 ? -fd : 0, own_error;
 
 	umask(umasks[mask]);
-	own_fd = open(own, op->flags | O_CLOEXEC, op->mode);
+	own_fd = open(own, flags | O_CLOEXEC, op->mode);
 	own_error = own_fd < 0 ? errno : 0;
 	if (error != own_error) {
 		differ(o, text("%s: \"%s\" (reason %d), and by open(2) \"%s\"", path,
@@ -538,7 +554,10 @@ static void consult(char protection)
 	sys(mount("opend-test", at("data"), "tmpfs", MS_NOSUID | MS_NODEV, "mode=755"));
 	make_cases(o);
 	mount_read_only(at("data/read-only"));
-	policy("10", "allow read,write,create,list under %s to anyone\n", at("data"));
+	policy("10",
+	       "allow read,write,create,list under %1$s to anyone\n"
+	       "allow read,write file %1$s/*-fifo-in-*/it to anyone type fifo\n",
+	       at("data"));
 	d = OPEND();
 	o->socket = d.socket;
 	for (o->user = 0; o->user < (int)USERS; o->user++)

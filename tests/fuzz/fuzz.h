@@ -51,7 +51,7 @@ static inline unsigned count_fds(void)
 {
 	unsigned n = 0;
 
-	for (int fd = 0; fd < 128; fd++)
+	for (int fd = 0; fd < 64; fd++)
 		n += fcntl(fd, F_GETFD) >= 0;
 	return n;
 }

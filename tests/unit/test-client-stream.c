@@ -555,6 +555,30 @@ START_TEST(a_descriptor_without_room_is_emfile_and_the_next_call_connects_again)
 }
 END_TEST
 
+/* The only room is at 0, where no file of ours may lie: that answer is lost, and no other. */
+START_TEST(a_descriptor_that_cannot_leave_the_standard_ones_is_emfile_for_itself)
+{
+	static const script_fn scripts[] = { serve_files, NULL };
+	struct openc_conn *c;
+
+	if (own_limits()) {
+		printf("SKIP: %s: %s\n", __func__, own_limits());
+		return;
+	}
+	server_listen(scripts, 0);
+	ck_assert_int_eq(openc_new(&c, server_path()), 0);
+	fill_up(0);
+	close(STDIN_FILENO);
+	ck_assert_int_eq(openc_open(c, test_file(0), O_RDONLY, 0), -EMFILE);
+	ck_assert_int_eq(openc_reason(c), OPENC_R_FD_LOST);
+	ck_assert_int_eq(open("/dev/null", O_RDONLY), STDIN_FILENO);
+	make_room();
+	is_file(openc_open(c, test_file(0), O_RDONLY, 0), test_file(0));
+	openc_free(c);
+	server_end();
+}
+END_TEST
+
 static void grant_eight_at_once(int sock)
 {
 	char frames[8 * 64];
@@ -669,6 +693,7 @@ int main(void)
 	ADD(t, an_answer_that_comes_twice_ends_the_connection);
 	ADD(t, descriptors_without_an_answer_are_closed);
 	ADD(t, a_descriptor_without_room_is_emfile_and_the_next_call_connects_again);
+	ADD(t, a_descriptor_that_cannot_leave_the_standard_ones_is_emfile_for_itself);
 	ADD(t, descriptors_that_came_with_a_lost_one_are_closed);
 	ADD(t, a_full_backlog_is_waited_for);
 	suite_add_tcase(suite, t);

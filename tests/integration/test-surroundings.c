@@ -90,6 +90,7 @@ static void ask_from_outside(void *arg)
 /* To an opend in a pid namespace, whoever is outside has the pid 0: that is nobody's business. */
 START_TEST(a_client_without_a_pid)
 {
+	_cleanup_close_ int ours = -1;
 	struct visit *v = shared(sizeof *v);
 	struct client c;
 	struct opend o;
@@ -99,8 +100,10 @@ START_TEST(a_client_without_a_pid)
 	policy("10", "allow read file %s to user %u\n", v->file, alice.uid);
 	v->socket = at("run/socket");
 	c = client_start(alice, ask_from_outside, v);
+	ours = (int)sys(open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
 	sys(unshare(CLONE_NEWPID));
 	o = OPEND();
+	sys(setns(ours, CLONE_NEWPID));
 	v->step = 1;
 	turn(v, 2, &c);
 	client_wait(&c);

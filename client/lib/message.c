@@ -50,12 +50,16 @@ void message_of(struct openc_conn *c, const struct request *r)
 	char buf[128];
 
 	c->reason = r->result.reason;
-	if (r->result.fd >= 0)
-		snprintf(c->message, sizeof c->message, "%.*s", len, text);
-	else
+	c->message[0] = 0;
+	if (r->result.fd >= 0) {
+		/* Most answers have nothing to say, and printf takes its time to say that. */
+		if (len)
+			snprintf(c->message, sizeof c->message, "%.*s", len, text);
+	} else {
 		snprintf(c->message, sizeof c->message, "%s%s%.*s%s",
 			 sentence(r->result.fd, c->reason, buf, sizeof buf), len ? " (" : "", len,
 			 text, len ? ")" : "");
+	}
 }
 
 void text_keep(struct openc_conn *c, struct request *r, const char *text, size_t len)

@@ -191,28 +191,41 @@ void request_expire(struct openc_conn *c)
 	c->wake = wake;
 }
 
-/* Writes path, with the working directory in front of a relative
- * one. Returns its length. */
-static int put_path(char *to, const char *path)
+/* Puts the working directory in front of a relative path. Returns its length. */
+static int put_behind_cwd(char *to, const char *path, size_t path_len)
 {
-	char cwd[PATH_MAX] = "";
-	size_t cwd_len, path_len;
+	size_t cwd_len;
+
+	if (!getcwd(to, PATH_MAX))
+		return -errno;
+	cwd_len = strlen(to);
+	if (cwd_len + 1 + path_len > WIRE_PATH_MAX)
+		return -ENAMETOOLONG;
+	to[cwd_len++] = '/';
+	memcpy(to + cwd_len, path, path_len);
+	return (int)(cwd_len + path_len);
+}
+
+/* The path as the server wants it: the caller's own bytes where they are absolute. `room` is
+ * PATH_MAX. */
+static int find_path(struct wire_request *req, const char *path, char *room)
+{
+	int len;
 
 	if (!path)
 		return -EFAULT;
 	if (!*path)
 		return -ENOENT;
-	if (*path != '/' && !getcwd(cwd, sizeof cwd))
-		return -errno;
-	cwd_len = strlen(cwd);
-	path_len = strlen(path);
-	if (cwd_len + !!cwd_len + path_len > WIRE_PATH_MAX)
-		return -ENAMETOOLONG;
-	memcpy(to, cwd, cwd_len);
-	if (cwd_len)
-		to[cwd_len++] = '/';
-	memcpy(to + cwd_len, path, path_len);
-	return (int)(cwd_len + path_len);
+	req->path = path;
+	req->path_len = strlen(path);
+	if (*path != '/') {
+		len = put_behind_cwd(room, path, req->path_len);
+		if (len < 0)
+			return len;
+		req->path = room;
+		req->path_len = (size_t)len;
+	}
+	return req->path_len > WIRE_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
 /* What does not fit the wire's fields must not be cut to fit. A mode means something only with
@@ -230,7 +243,7 @@ static int encode_open(const struct openc_conn *c, char *frame, const struct que
 		       uint64_t id, int *reason)
 {
 	const struct openc_how *how = &q->how;
-	char path[PATH_MAX];
+	char relative[PATH_MAX];
 	struct wire_request req = {
 		.id = id,
 		.flags = how->flags,
@@ -238,7 +251,6 @@ static int encode_open(const struct openc_conn *c, char *frame, const struct que
 		.umask = (uint16_t)(how->ask & OPENC_UMASK ? how->umask : c->umask),
 		.ask = (how->ask & OPENC_DRY_RUN ? WIRE_ASK_DRY_RUN : 0u) |
 		       (how->ask & OPENC_TEXT ? WIRE_ASK_TEXT : 0u),
-		.path = path,
 	};
 	int r;
 
@@ -247,11 +259,10 @@ static int encode_open(const struct openc_conn *c, char *frame, const struct que
 	if (r < 0)
 		return r;
 	*reason = OPENC_R_PATH;
-	r = put_path(path, q->path);
+	r = find_path(&req, q->path, relative);
 	if (r < 0)
 		return r;
 	*reason = OPENC_R_NONE;
-	req.path_len = (size_t)r;
 	return wire_encode_open(frame, &req);
 }
 

@@ -138,7 +138,7 @@ void stream_pump(struct openc_conn *c, int64_t deadline)
 
 	if (c->lost)
 		return;
-	if (!c->out_len && until_msec(deadline) != 0 && look_for_answer(c)) {
+	if (!c->out_len && c->looking.usec && until_msec(deadline) != 0 && look_for_answer(c)) {
 		request_expire(c);
 		return;
 	}

@@ -228,3 +228,52 @@ bool policy_may_look(const struct policy *effective, const char *path, size_t le
 	index_walk(&effective->index, path, len, &l.visitor);
 	return (l.here & ~l.denied) || (l.below & ~l.denied_below);
 }
+
+struct above {
+	struct index_visitor visitor;
+	const struct policy *policy;
+	bool allow;
+};
+
+static void skip_entry(struct index_visitor *v, const struct index_entry *entry, bool at_end)
+{
+	(void)v, (void)entry, (void)at_end;
+}
+
+/* An allow that says something of this directory, or of those between it and the path's end. */
+static void note_allow_above(struct index_visitor *v, const struct index_node *node, unsigned depth,
+			     bool at_end)
+{
+	struct above *a = (struct above *)v;
+	const struct index_entry *entries = a->policy->index.entries;
+
+	for (uint32_t i = node->entries; i != INDEX_NONE && !at_end && !a->allow;
+	     i = entries[i].next)
+		a->allow =
+			a->policy->rules[entries[i].rule]->allow && (depth > 0 || entries[i].tree);
+}
+
+static bool anything_granted(const struct policy *effective, const char *path, size_t len)
+{
+	struct look l = { .visitor = { .entry = look_at_entry, .node = look_at_node },
+			  .policy = effective,
+			  .path = path,
+			  .len = len };
+
+	index_walk(&effective->index, path, len, &l.visitor);
+	return l.here & ~l.denied;
+}
+
+bool policy_grants_above(const struct policy *effective, const char *path, size_t len)
+{
+	struct above a = { .visitor = { .entry = skip_entry, .node = note_allow_above },
+			   .policy = effective };
+
+	if (!path_is_normal(path, len))
+		return false;
+	index_walk(&effective->index, path, len, &a.visitor);
+	for (size_t i = 1; i < len && a.allow; i++)
+		if (path[i] == '/' && anything_granted(effective, path, i))
+			return true;
+	return false;
+}

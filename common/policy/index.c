@@ -9,11 +9,19 @@
 
 static uint32_t hash_segment(uint32_t parent, const char *s, size_t len)
 {
-	uint32_t h = 2166136261u ^ (parent * 2654435761u);
+	const uint64_t odd = 0x9e3779b97f4a7c15;
+	uint64_t h = (parent + len * 31 + 1) * odd, word;
 
+	for (; len >= sizeof word; s += sizeof word, len -= sizeof word) {
+		memcpy(&word, s, sizeof word);
+		h = (h ^ word) * odd;
+		h ^= h >> 32;
+	}
+	word = 0;
 	for (size_t i = 0; i < len; i++)
-		h = (h ^ (unsigned char)s[i]) * 16777619u;
-	return h ^ h >> 15;
+		word = word << 8 | (unsigned char)s[i];
+	h = (h ^ word) * odd;
+	return (uint32_t)(h >> 32);
 }
 
 static uint32_t find_literal(const struct index *x, uint32_t parent, const char *s, size_t len)

@@ -142,6 +142,10 @@ void policy_decide(const struct policy *effective, const struct policy_query *q,
  * be granted (denies considered). Pure, like policy_decide(). */
 bool policy_may_look(const struct policy *effective, const char *path, size_t len);
 
+/* Is any access to any directory above this path granted, the root directory left aside? Pure, like
+ * policy_decide(), and where nothing is, one walk: that is what a refusal costs. */
+bool policy_grants_above(const struct policy *effective, const char *path, size_t len);
+
 /* One base of the hull: what Landlock is told. */
 struct policy_base {
 	const char *path; /* NUL-terminated; the longest literal prefix of a pattern */

@@ -178,15 +178,21 @@ int become_verify(const struct worker *w, enum birth_step *step)
 	return 0;
 }
 
+static bool raised;
+
 void lender_raise(const struct worker *w)
 {
-	if (w->raised && cap_set_proc(w->raised) < 0)
+	if (!w->raised || raised)
+		return;
+	if (cap_set_proc(w->raised) < 0)
 		_exit(EXIT_FAILURE);
+	raised = true;
 }
 
 /* A lender that could not lower it again must not go on. */
 void lender_lower(const struct worker *w)
 {
-	if (w->lowered && cap_set_proc(w->lowered) < 0)
+	if (raised && cap_set_proc(w->lowered) < 0)
 		_exit(EXIT_FAILURE);
+	raised = false;
 }

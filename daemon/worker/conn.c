@@ -99,10 +99,11 @@ int conn_setup(struct worker *w)
 	w->labels = reserve(LABELS_MAX * sizeof *w->labels);
 	w->accounts = reserve(ACCOUNTS_MAX * sizeof *w->accounts);
 	w->lender.lent = reserve(LENT_MAX * sizeof *w->lender.lent);
+	w->lender.paths = reserve(LENT_MAX * sizeof *w->lender.paths);
 	w->in_pool = reserve(in_size);
 	w->out_pool = reserve(out_size);
-	if (!w->conns || !w->labels || !w->accounts || !w->lender.lent || !w->in_pool ||
-	    !w->out_pool)
+	if (!w->conns || !w->labels || !w->accounts || !w->lender.lent || !w->lender.paths ||
+	    !w->in_pool || !w->out_pool)
 		return -ENOMEM;
 	pools.in_end = (char *)w->in_pool + in_size;
 	pools.out_end = (char *)w->out_pool + out_size;
@@ -374,6 +375,7 @@ void conn_flush(struct worker *w, struct conn *c)
 {
 	int r;
 
+	resolve_rest(w);
 	if (conn_blocked(c) || w->tx->len == 0)
 		return;
 	r = outbuf_send(w, c, w->tx);
@@ -528,7 +530,7 @@ static void settle(struct worker *w, struct conn *c)
 		conn_end(w, c);
 	} else if (w->releasing && release_try(w, c)) {
 		return;
-	} else if (c->eof || must_pause(c)) {
+	} else if (c->eof) {
 		stop_reading(w, c);
 	}
 }
@@ -538,7 +540,9 @@ void conn_readable(struct worker *w, struct conn *c)
 	size_t have = c->in ? c->in->len : 0;
 	ssize_t n;
 
+	/* Paused, and more comes: only now is it worth telling the kernel. */
 	if (must_pause(c) || c->eof) {
+		stop_reading(w, c);
 		settle(w, c);
 		return;
 	}

@@ -30,10 +30,16 @@ static struct lent *lent_find(struct worker *w, uint64_t id)
 
 static struct lent *lent_new(struct worker *w)
 {
-	for (size_t i = 0; i < LENT_MAX; i++)
-		if (!w->lender.lent[i].used)
-			return &w->lender.lent[i];
-	return NULL;
+	struct link *k = &w->lender;
+	uint32_t i = k->n_lent == k->top ? k->top : 0;
+
+	while (i < LENT_MAX && k->lent[i].used)
+		i++;
+	if (i == LENT_MAX)
+		return NULL;
+	k->top = UTIL_MAX(k->top, i + 1);
+	k->lent[i].paths = &k->paths[i];
+	return &k->lent[i];
 }
 
 /* The connection that waits for it, or NULL when it is gone. */
@@ -52,7 +58,8 @@ static void lent_free(struct worker *w, struct lent *l)
 		c->lent--;
 	l->used = false;
 	l->generation++;
-	w->lender.n_lent--;
+	if (--w->lender.n_lent == 0)
+		w->lender.top = 0;
 }
 
 static void watch(struct worker *w, int op, uint32_t events)
@@ -67,16 +74,17 @@ static void fill(struct worker *w)
 {
 	struct link *k = &w->lender;
 
-	for (size_t i = 0; i < LENT_MAX && k->n_lent; i++) {
+	for (size_t i = 0; i < k->top; i++) {
 		struct lent *l = &k->lent[i];
-		struct wire_request r = l->req;
+		struct wire_request r;
 
 		if (!l->used || l->sent)
 			continue;
+		r = l->req;
 		if (k->tx->len + WIRE_REQUEST_MAX > sizeof k->tx->data)
 			return;
 		r.id = lent_id(w, l);
-		r.path = l->place_len ? l->place : l->path;
+		r.path = l->place_len ? l->paths->place : l->paths->path;
 		r.path_len = l->place_len ? l->place_len : l->req.path_len;
 		k->tx->len += (uint32_t)wire_encode_open(k->tx->data + k->tx->len, &r);
 		l->order = ++k->orders;
@@ -102,7 +110,7 @@ static struct lent *culprit(struct worker *w)
 {
 	struct lent *first = NULL;
 
-	for (size_t i = 0; i < LENT_MAX && w->lender.n_lent; i++) {
+	for (size_t i = 0; i < w->lender.top; i++) {
 		struct lent *l = &w->lender.lent[i];
 
 		if (l->used && l->sent && (!first || l->order < first->order))
@@ -126,7 +134,7 @@ static void disconnect(struct worker *w, bool goodbye)
 	k->wanted = k->watched_out = false;
 	if (first && ++first->repeats == REPEATS)
 		fail(w, first, WIRE_KERNEL, EACCES);
-	for (size_t i = 0; i < LENT_MAX && k->n_lent; i++) {
+	for (size_t i = 0; i < k->top; i++) {
 		struct lent *l = &k->lent[i];
 
 		if (l->used && l->sent && !goodbye)
@@ -192,9 +200,9 @@ bool lend_forward(struct worker *w, struct conn *c, const struct wire_request *r
 	l->sent = false;
 	l->repeats = 0;
 	l->req = *req;
-	l->req.path = l->path;
-	memcpy(l->path, req->path, req->path_len);
-	memcpy(l->place, d->place, d->place_len);
+	l->req.path = l->paths->path;
+	memcpy(l->paths->path, req->path, req->path_len);
+	memcpy(l->paths->place, d->place, d->place_len);
 	l->place_len = d->place_len;
 	c->lent++;
 	k->n_lent++;
@@ -256,7 +264,7 @@ static void answer_without(struct worker *w, bool not_now)
 	struct link *k = &w->lender;
 
 	k->none = !not_now;
-	for (size_t i = 0; i < LENT_MAX && k->n_lent; i++) {
+	for (size_t i = 0; i < k->top; i++) {
 		struct lent *l = &k->lent[i];
 		struct conn *c = l->used ? lent_conn(w, l) : NULL;
 
@@ -329,7 +337,7 @@ static void deliver(struct worker *w, struct wire_outcome *out, int consume_fd)
 		req = request_of(l);
 		confided(w, out, &d, rule, sizeof rule);
 		if (!d.place_len) {
-			d.place = l->place;
+			d.place = l->paths->place;
 			d.place_len = l->place_len;
 		}
 		d.access = l->access;
@@ -397,7 +405,7 @@ static size_t waiting(struct worker *w, uint32_t *conns)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < LENT_MAX; i++) {
+	for (size_t i = 0; i < w->lender.top; i++) {
 		struct lent *l = &w->lender.lent[i];
 
 		if (l->used && lent_conn(w, l) && (n == 0 || conns[n - 1] != l->conn))

@@ -156,9 +156,12 @@ static int live(struct worker *w, enum birth_step *step)
 
 int main(void)
 {
-	static struct worker w = {
-		.rules_fd = -1, .epoll = -1, .lender.fd = -1, .successor = -1, .predecessor = -1
-	};
+	static struct worker w = { .rules_fd = -1,
+				   .epoll = -1,
+				   .lender.fd = -1,
+				   .parent.fd = -1,
+				   .successor = -1,
+				   .predecessor = -1 };
 	enum birth_step step = STEP_CERTIFICATE;
 	int r;
 

@@ -79,15 +79,18 @@ static void place_init(struct place *p, const char *path, size_t len)
 {
 	size_t i = 0;
 
-	*p = (struct place){ .len = 0 };
+	/* Not the 4 KiB of the path, which is on every request's way. */
+	p->len = 0;
+	p->dotdot = p->slash = p->walked = p->linked = false;
 	while (i < len) {
+		const char *slash;
 		size_t start, n;
 
 		while (i < len && path[i] == '/')
 			i++;
 		start = i;
-		while (i < len && path[i] != '/')
-			i++;
+		slash = memchr(path + i, '/', len - i);
+		i = slash ? (size_t)(slash - path) : len;
 		n = i - start;
 		p->slash = n == 0;
 		if (n == 0)
@@ -153,7 +156,6 @@ static int open_parent(const struct worker *w, const struct place *p)
 	fd = (int)syscall(SYS_openat2, AT_FDCWD, parent.path, how, sizeof *how);
 	if (fd < 0)
 		fd = -errno;
-	lender_lower(w);
 	return fd;
 }
 
@@ -172,11 +174,9 @@ static ssize_t lender_read_link(const struct worker *w, const struct place *p, c
 
 	if (dir < 0)
 		return dir == -EACCES ? -EINVAL : dir;
-	lender_raise(w);
 	n = readlinkat(dir, last_name(p), buf, size);
 	if (n < 0)
 		n = -errno;
-	lender_lower(w);
 	return n;
 }
 
@@ -397,28 +397,6 @@ static enum resolve_result refuse_policy(struct asked *a, const struct place *p)
 	return refuse(a, v->reason, 0);
 }
 
-/* No symlink that the policy lets us see can be on the way: then the refusal is final. */
-static bool refusal_is_final(const struct worker *w, const struct place *p)
-{
-	for (size_t i = 1; i < p->len; i++) {
-		struct policy_verdict v;
-		const unsigned access[] = { WIRE_READ, WIRE_LIST, WIRE_WRITE, WIRE_CREATE };
-
-		if (p->path[i] != '/')
-			continue;
-		for (size_t k = 0; k < ELEMENTSOF(access); k++) {
-			const struct policy_query q = { .path = p->path,
-							.len = i,
-							.access = access[k] };
-
-			policy_decide(w->policy, &q, &v);
-			if (v.reason == WIRE_OK)
-				return false;
-		}
-	}
-	return true;
-}
-
 static int open_place(const struct worker *w, const struct asked *a, struct place *p)
 {
 	const struct open_how *how = openhow_find(a->flags, a->req->mode);
@@ -436,7 +414,6 @@ static int open_place(const struct worker *w, const struct asked *a, struct plac
 	while (fd < 0 && errno == EINTR);
 	if (fd < 0)
 		fd = -errno;
-	lender_lower(w);
 	p->path[p->len] = 0;
 	return fd;
 }
@@ -705,24 +682,42 @@ static enum resolve_result gate(struct worker *w, struct asked *a, const struct 
 	return RESOLVE_DONE;
 }
 
+/* The directory that holds p, borrowed. Requests that come together often name one directory. If it
+ * was moved since it was opened, what lies in it now is told of: as if we had been slower. */
+static int parent_of(struct worker *w, const struct place *p)
+{
+	size_t len = (size_t)(last_name(p) - p->path);
+
+	if (w->parent.fd >= 0 && w->parent.len == len && !memcmp(w->parent.path, p->path, len))
+		return w->parent.fd;
+	w->parent.fd = close_fd(w->parent.fd);
+	w->parent.fd = open_parent(w, p);
+	w->parent.len = len;
+	memcpy(w->parent.path, p->path, len);
+	return w->parent.fd;
+}
+
+void resolve_rest(struct worker *w)
+{
+	w->parent.fd = close_fd(w->parent.fd);
+	lender_lower(w);
+}
+
 /* A lender looks before it opens: opening a FIFO only to refuse it kills a writer who waits there,
  * and opening a device may do anything. Its capability would make that its own doing. */
-static bool lender_shuns(const struct worker *w, struct asked *a, const struct place *p)
+static bool lender_shuns(struct worker *w, struct asked *a, const struct place *p)
 {
-	_cleanup_close_ int dir = -1;
 	struct stat st;
-	int r;
+	int dir, r;
 
 	if (!is_lender(w))
 		return false;
-	dir = open_parent(w, p);
+	dir = parent_of(w, p);
 	if (dir < 0 && dir != -EACCES)
 		return false; /* the open will say the same */
 	/* -EACCES: the parent of a single file's base; that one name is all there is to learn. */
-	lender_raise(w);
 	r = (int)syscall(SYS_newfstatat, dir < 0 ? AT_FDCWD : dir, dir < 0 ? p->path : last_name(p),
 			 &st, AT_SYMLINK_NOFOLLOW);
-	lender_lower(w);
 	/* Opening a directory does nothing; the gate tells reading it from listing it. */
 	if (r < 0 || S_ISLNK(st.st_mode) || S_ISDIR(st.st_mode) ||
 	    (a->verdict.types & type_bit(st.st_mode)))
@@ -793,7 +788,9 @@ static enum resolve_result attempt(struct worker *w, struct asked *a, struct pla
 	*again = false;
 	if (!p->dotdot) {
 		judge(w, a, p);
-		if (a->verdict.reason && (p->walked || refusal_is_final(w, p)))
+		/* No symlink that the policy lets us see can be on the way: final. */
+		if (a->verdict.reason &&
+		    (p->walked || !policy_grants_above(w->policy, p->path, p->len)))
 			return refuse_policy(a, p);
 	}
 	if (p->dotdot && is_lender(w))

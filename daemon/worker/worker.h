@@ -96,15 +96,19 @@ struct lent {
 	unsigned access;
 	struct wire_request req;	/* its path is the next */
 	size_t place_len;		/* 0: the path is the place */
+	struct lent_paths *paths;	/* apart, so that looking through them all is quick */
+};
+struct lent_paths {
 	char path[PATH_MAX], place[PATH_MAX];
 };
 
 struct link {				/* to the lender */
 	int fd;				/* -1: none */
 	bool wanted, none, watched_out;
-	uint32_t n_lent;
+	uint32_t n_lent, top;		/* in use, and all of them below this one */
 	uint64_t orders;
 	struct lent *lent;		/* LENT_MAX */
+	struct lent_paths *paths;	/* of each */
 	struct outbuf *tx;
 	uint32_t rx_len;
 	size_t n_fds;
@@ -128,6 +132,11 @@ struct worker {
 	unsigned landlock_abi;		/* in force; 0: none */
 	unsigned confinement;		/* enum confinement */
 	cap_t raised, lowered;		/* lender only */
+	struct {
+		int fd;			/* -1: none */
+		size_t len;
+		char path[PATH_MAX];
+	} parent;			/* lender only: the directory it looked into last */
 	struct stats *stats;		/* shared with the supervisor */
 	int rules_fd;			/* sealed memfd: the policy text, for RULES */
 	int epoll;
@@ -170,7 +179,8 @@ int certificate_decode(const void *bytes, size_t size, struct certificate *ret);
 /* become.c: identity. Both return 0, or -errno with *step saying where. */
 int become_client(struct worker *w, enum birth_step *step);
 int become_verify(const struct worker *w, enum birth_step *step);
-/* Lender: DAC capability up, down. Nothing for a worker. Cannot fail once it has worked. */
+/* Lender: DAC capability up, down; each costs as much as opening, so what is up stays up until the
+ * burst is over, see resolve_rest(). Nothing for a worker. Cannot fail once it has worked. */
 void lender_raise(const struct worker *w);
 void lender_lower(const struct worker *w);
 
@@ -196,6 +206,9 @@ struct decision {
 };
 enum resolve_result resolve_open(struct worker *w, const struct wire_request *req, bool caller_only,
 				 struct wire_outcome *out, struct decision *d, int *fd);
+/* The burst is over, or is about to be answered: a lender lets go of what it holds only while it
+ * opens. */
+void resolve_rest(struct worker *w);
 
 /* answer.c: one whole frame to its reply. */
 /* False: it cannot be answered before a refresh; it has not been consumed. */

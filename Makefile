@@ -241,10 +241,14 @@ bench bench-check: $(BUILD)/tests/bench/bench stage
 RACE_REQUESTS ?= 250000
 # How long each attack lasts, twice; then the time that another's open may take is tested as well.
 ATTACK_SECONDS ?= 10
-.PHONY: check-race check-mutants check-attack
+# By each of eight threads.
+STORM_OPENS ?= 10000
+.PHONY: check-race check-mutants check-attack check-storm
 check-race: $(BUILD)/tests/integration/test-race stage
 	@OPEND_RACE_REQUESTS=$(RACE_REQUESTS) TEST_TIMEOUT=7200 $(RUN_TESTS) $<
 	@grep -a '^race: ' $(BUILD)/logs/integration-test-race.log
+check-storm: $(BUILD)/tests/integration/test-storm stage
+	@OPEND_STORM_OPENS=$(STORM_OPENS) TEST_TIMEOUT=7200 $(RUN_TESTS) $<
 check-attack: $(BUILD)/tests/integration/test-attack stage
 	@OPEND_ATTACK_SECONDS=$(ATTACK_SECONDS) TEST_TIMEOUT=7200 $(RUN_TESTS) $<
 	@grep -a '^attack: ' $(BUILD)/logs/integration-test-attack.log
@@ -358,6 +362,7 @@ help:
 	'make check          all tests: check-unit, check-integration, check-system' \
 	'make check-client   the tests of libopenc alone, for SANITIZE=thread' \
 	'make check-valgrind the same under valgrind' \
+	'make check-storm    eight threads of libopenc, each 10000 opens from a real opend' \
 	'make bench          what an open costs, beside the alternatives; figures in $(BUILD)/bench.json' \
 	'make bench-check    the same, failing when a goal is missed by more than 15 %' \
 	'make check-race     a quarter of a million requests of each kind while names are swapped' \

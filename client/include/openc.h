@@ -17,7 +17,8 @@
  *           getegid. Beyond that: openc_whoami() and openc_fopen() allocate memory, openc_free()
  *           needs munmap, and reconnecting after a restart of opend needs socket, setsockopt and
  *           connect: a filter that kills for these wants "fd:N" or openc_get_fd(), with which a
- *           connection never reconnects.
+ *           connection never reconnects. The first openc_new() in a process, unless of "fd:N", reads
+ *           the CPU quota in /proc and /sys/fs/cgroup.
  * Structs:  zero them, pass sizeof; unknown non-zero input is -E2BIG, as in openat2(2). */
 #ifndef OPENC_H
 #define OPENC_H
@@ -100,7 +101,8 @@ struct openc_conn *openc_free(struct openc_conn *c);
  * the open may still happen, but its descriptor is closed, never taken for another's. */
 int openc_set_timeout(struct openc_conn *c, int milliseconds);
 /* How long a call that waits looks again and again before it sleeps: 0 to 1000; default 20, or 0
- * with a single CPU. It saves the waking of an idle core, and stops where it does not pay. */
+ * with a single CPU or a quota of it (cpu.max, cgroups(7)). It saves the waking of an idle core, and
+ * stops where it does not pay. */
 int openc_set_poll(struct openc_conn *c, int microseconds);
 
 /* A descriptor. Blocks. After a restart reconnects and repeats, if nothing can happen twice. */

@@ -280,7 +280,11 @@ static int conn_start(struct openc_conn *c, const char *address)
 	if (r < 0)
 		return r;
 	c->umask = find_umask();
-	return c->inherited ? 0 : conn_connect(c, deadline_in(c->timeout));
+	if (c->inherited)
+		return 0;
+	if (quota_is_set())
+		c->looking.usec = 0;
+	return conn_connect(c, deadline_in(c->timeout));
 }
 
 static void conn_init(struct openc_conn *c)

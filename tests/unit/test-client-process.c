@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include "client/lib/internal.h"
 #include "harness-client.h"
 
 /* Runs what follows in a child; the test fails unless the child's last word is 0. */
@@ -372,6 +373,99 @@ START_TEST(after_connecting_only_the_promised_calls_are_made)
 }
 END_TEST
 
+/* ---- a quota of CPU time ---- */
+
+static void write_file(const char *path, const char *text)
+{
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	ck_assert_msg(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text), "%s: %s",
+		      path, strerror(errno));
+}
+
+static bool rationed(const char *root, const char *group)
+{
+	char copy[64];
+
+	snprintf(copy, sizeof copy, "%s", group);
+	return quota_above(root, copy);
+}
+
+START_TEST(a_quota_counts_for_the_groups_below_it)
+{
+	char root[64], path[160];
+
+	snprintf(root, sizeof root, "%.50s", test_file(0));
+	strcpy(strrchr(root, '/'), "/cg");
+	for (const char **dir = (const char *[]){ "", "/a", "/a/b", "/c", NULL }; *dir; dir++) {
+		snprintf(path, sizeof path, "%s%s", root, *dir);
+		ck_assert_int_eq(mkdir(path, 0700), 0);
+	}
+	snprintf(path, sizeof path, "%s/a/cpu.max", root);
+	write_file(path, "50000 100000\n");
+	snprintf(path, sizeof path, "%s/a/b/cpu.max", root);
+	write_file(path, "max 100000\n");
+	snprintf(path, sizeof path, "%s/c/cpu.max", root);
+	write_file(path, "max 100000\n");
+	ck_assert(rationed(root, "/a"));
+	ck_assert(rationed(root, "/a/b"));
+	ck_assert(rationed(root, "/a/b/not-there"));
+	ck_assert(!rationed(root, "/c"));
+	ck_assert(!rationed(root, "/"));
+	ck_assert(!rationed(root, ""));
+	snprintf(path, sizeof path, "rm -r %s", root);
+	ck_assert_int_eq(system(path), 0);
+}
+END_TEST
+
+/* In a group of this system's with a quota, as a container is. */
+static int look_in_a_group(const char *group)
+{
+	static const script_fn scripts[] = { serve_files, NULL };
+	struct openc_conn *c;
+	char path[128];
+	pid_t pid;
+	int status;
+
+	server_listen(scripts, 0);
+	pid = fork();
+	if (pid == 0) {
+		if (group) {
+			snprintf(path, sizeof path, "%s/cgroup.procs", group);
+			write_file(path, "0");
+		}
+		if (openc_new(&c, server_path()) < 0)
+			_exit(99);
+		status = c->looking.usec;
+		openc_free(c);
+		_exit(status);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	server_end();
+	unlink(server_path());
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+START_TEST(who_has_a_quota_of_the_cpu_does_not_look_before_sleeping)
+{
+	const char *group = "/sys/fs/cgroup/openc-test";
+	char path[128];
+
+	snprintf(path, sizeof path, "%s/cpu.max", group);
+	if (mkdir(group, 0755) < 0 || access(path, W_OK) < 0) {
+		rmdir(group);
+		printf("SKIP: %s: no control group with cpu.max can be made here\n", __func__);
+		return;
+	}
+	write_file(path, "50000 100000");
+	ck_assert_int_eq(look_in_a_group(group), 0);
+	write_file(path, "max 100000");
+	ck_assert_int_eq(look_in_a_group(group), look_in_a_group(NULL));
+	ck_assert_int_eq(rmdir(group), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("client-process");
@@ -386,6 +480,8 @@ int main(void)
 	ADD(t, a_fork_in_the_middle_of_a_call_gives_the_child_a_fresh_start);
 	ADD(t, no_call_is_a_cancellation_point);
 	ADD(t, after_connecting_only_the_promised_calls_are_made);
+	ADD(t, a_quota_counts_for_the_groups_below_it);
+	ADD(t, who_has_a_quota_of_the_cpu_does_not_look_before_sleeping);
 	suite_add_tcase(suite, t);
 	return run_suite(suite);
 }

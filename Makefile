@@ -73,6 +73,7 @@ pic  = $(patsubst $(BUILD)/obj/%,$(BUILD)/pic/%,$(1))
 
 COMMON     := $(call objs,common)
 POLICY     := $(call objs,common/policy)
+FRONT      := $(call objs,daemon/front)
 SUPERVISOR := $(call objs,daemon/supervisor)
 WORKER     := $(call objs,daemon/worker)
 AUDIT      := $(call objs,daemon/audit)
@@ -80,8 +81,8 @@ LIBOPENC   := $(call objs,client/lib)
 OPENC      := $(call objs,client/openc)
 EXAMPLES   := $(patsubst client/examples/%.c,$(BUILD)/examples/%,$(wildcard client/examples/*.c))
 MAP        := $(wildcard client/lib/libopenc.map)
-PROGRAMS   := $(if $(SUPERVISOR),$(BUILD)/opend) $(if $(WORKER),$(BUILD)/opend-worker) \
-	$(if $(AUDIT),$(BUILD)/opend-audit) $(if $(OPENC),$(BUILD)/openc)
+LIBEXEC    := $(BUILD)/opend-supervisor $(BUILD)/opend-worker $(BUILD)/opend-audit
+PROGRAMS   := $(BUILD)/opend $(LIBEXEC) $(BUILD)/openc
 LIBRARIES  := $(if $(LIBOPENC),$(BUILD)/libopenc.a) \
 	$(if $(MAP),$(BUILD)/libopenc.so.0 $(BUILD)/libopenc.so)
 
@@ -111,7 +112,7 @@ DEPS_FIRST := $(or $(filter deps,$(MAKECMDGOALS)),$(if $(filter check,$(MAKECMDG
 # ---- objects and programs -------------------------------------------------------------------
 # Everything depends on how it is made: stamps that change when flags or lists of objects do.
 FLAGS_TEXT := $(COMPILE)
-LISTS_TEXT := $(AR) $(LDFLAGS_ALL) $(COMMON) $(POLICY) $(SUPERVISOR) $(WORKER) $(AUDIT) \
+LISTS_TEXT := $(AR) $(LDFLAGS_ALL) $(COMMON) $(POLICY) $(FRONT) $(SUPERVISOR) $(WORKER) $(AUDIT) \
 	$(LIBOPENC) $(OPENC)
 $(BUILD)/flags: export STAMP = $(FLAGS_TEXT)
 $(BUILD)/lists: export STAMP = $(LISTS_TEXT)
@@ -134,8 +135,15 @@ $(BUILD)/pic/%.o: %.c $(BUILD)/flags
 LINK = $(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 LINK_SO = $(CC) -shared -Wl,-soname,libopenc.so.0 -Wl,--version-script=$(MAP) $(LDFLAGS_RELRO) \
 	$(LDFLAGS_SAN) $(LDFLAGS) -o $@ $(filter %.o,$^)
-$(BUILD)/opend: $(SUPERVISOR) $(POLICY) $(COMMON) $(BUILD)/lists
-	$(call run,LD,$(LINK) -lsystemd -lcap)
+# From fork to exec it is one way for both.
+EXEC := $(BUILD)/obj/daemon/supervisor/exec.o
+$(BUILD)/opend: $(FRONT) $(EXEC) $(POLICY) $(COMMON) $(BUILD)/lists
+	$(call run,LD,$(LINK) -lsystemd -lseccomp -lcap)
+# As an archive, so that of the policy only what it calls is linked.
+$(BUILD)/policy.a: $(POLICY) $(BUILD)/lists
+	$(call run,AR,rm -f $@ && $(AR) rcs $@ $(filter %.o,$^))
+$(BUILD)/opend-supervisor: $(SUPERVISOR) $(BUILD)/obj/common/fdpass.o $(BUILD)/policy.a $(BUILD)/lists
+	$(call run,LD,$(LINK) -lsystemd -lseccomp -lcap)
 $(BUILD)/opend-worker: $(WORKER) $(POLICY) $(COMMON) $(BUILD)/lists
 	$(call run,LD,$(LINK) -lseccomp -lcap)
 $(BUILD)/opend-audit: $(AUDIT) $(COMMON) $(BUILD)/lists
@@ -158,10 +166,10 @@ $(BUILD)/examples/%: client/examples/%.c $(BUILD)/libopenc.a
 tests = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/$(1)/test-*.c))
 UNIT        := $(call tests,unit)
 INTEGRATION := $(call tests,integration)
-ROOMS       := $(patsubst %,$(BUILD)/tests/%.a,$(if $(SUPERVISOR),supervisor) $(if $(WORKER),worker) \
-	$(if $(AUDIT),audit) $(if $(OPENC),openc))
+ROOMS       := $(patsubst %,$(BUILD)/tests/%.a,front supervisor worker audit openc)
 CHECK_LIBS   = $(shell pkg-config --libs check) -lsystemd -lseccomp -lcap
 
+$(BUILD)/tests/front.a: $(FRONT) $(BUILD)/lists
 $(BUILD)/tests/supervisor.a: $(SUPERVISOR) $(BUILD)/lists
 $(BUILD)/tests/worker.a: $(WORKER) $(BUILD)/lists
 $(BUILD)/tests/audit.a: $(AUDIT) $(BUILD)/lists
@@ -317,7 +325,7 @@ install: all
 		$(D)$(INCLUDEDIR) $(D)$(UNITDIR) $(D)$(PREFIX)/lib/sysusers.d \
 		$(D)$(PREFIX)/lib/tmpfiles.d $(D)$(DOCDIR) $(D)$(POLICYDIR)
 	install -m 755 $(BUILD)/opend $(D)$(SBINDIR)/
-	install -m 755 $(filter %/opend-worker %/opend-audit,$(PROGRAMS)) $(D)$(LIBEXECDIR)/
+	install -m 755 $(LIBEXEC) $(D)$(LIBEXECDIR)/
 	install -m 755 $(BUILD)/openc $(D)$(BINDIR)/
 	install -m 644 $(BUILD)/libopenc.so.0 $(BUILD)/libopenc.a $(D)$(LIBDIR)/
 	ln -sf libopenc.so.0 $(D)$(LIBDIR)/libopenc.so
@@ -348,7 +356,7 @@ uninstall:
 		$(addprefix $(D)$(PREFIX)/lib/,$(SYSUSERS:systemd/%=%) $(TMPFILES:systemd/%=%)) \
 		$(D)$(PREFIX)/lib/systemd/catalog/opend.catalog \
 		$(foreach p,$(notdir $(PAGES)),$(D)$(MANDIR)/man$(subst .,,$(suffix $(p)))/$(p))
-	rm -rf $(addprefix $(D)$(LIBEXECDIR)/,opend-worker opend-audit) $(D)$(DOCDIR)
+	rm -rf $(addprefix $(D)$(LIBEXECDIR)/,$(notdir $(LIBEXEC))) $(D)$(DOCDIR)
 	rmdir $(D)$(LIBEXECDIR) $(D)$(POLICYDIR) $(D)$(SYSCONFDIR)/opend 2>/dev/null || :
 
 # ---- the rest -------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ cd "$dir"
 
 # Where every user can reach them; a source tree is often in a home that others cannot enter.
 mkdir bin policy files
-for program in opend opend-worker opend-audit openc examples/locked; do
+for program in opend opend-supervisor opend-worker opend-audit openc examples/locked; do
 	[ ! -e "$BUILD/$program" ] || cp "$BUILD/$program" bin/
 done
 PATH=$dir/bin:$PATH

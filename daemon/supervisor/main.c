@@ -1,498 +1,145 @@
 /* SPDX-License-Identifier: MIT
- * Options, start and end of the supervisor. */
+ * Start of the supervisor, and what it is asked. Its options are opend's alone; no person gives
+ * them. It ends when opend does, which is the end of file on their socket. */
 #include <errno.h>
-#include <fcntl.h>
-#include <getopt.h>
-#include <linux/openat2.h>
+#include <poll.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <syslog.h>
-#include <systemd/sd-daemon.h>
-#include "messages.h"
+#include <sys/prctl.h>
+#include "fdpass.h"
 #include "supervisor.h"
 
-enum { EXIT_USAGE = 2, HOUSEKEEPING_USEC = 1000000, STOP_USEC = 3000000 };
-
-static const char *const default_policy[] = { "/etc/opend/policy.d", "/run/opend/policy.d",
-					      "/usr/lib/opend/policy.d", NULL };
-static const char *const default_config[] = { "/etc/opend/opend.conf", "/run/opend/opend.conf",
-					      "/usr/lib/opend/opend.conf", NULL };
-static const char default_control[] = "/run/opend/control";
-
-static const char help[] =
-	"opend - opens files for programs that may not, and passes the descriptor\n"
-	"\n"
-	"  opend [--listen [NAME=]PATH]... [--policy DIR|FILE]... [--control PATH]\n"
-	"        [--user USER] [--audit-user USER] [--worker-ids FIRST-LAST]\n"
-	"  opend --private-fd N --policy DIR|FILE...\n"
-	"  opend --check [--verbose] [--config FILE] [DIR|FILE...]\n"
-	"  opend --print-policy [DIR|FILE...]\n"
-	"  opend --reload [--control PATH]\n"
-	"\n"
-	"  --listen [NAME=]PATH   serve on this socket; NAME is the policy's `via`\n"
-	"  --policy DIR|FILE      read policy here instead of in /etc/opend/policy.d,\n"
-	"                         /run/opend/policy.d and /usr/lib/opend/policy.d\n"
-	"  --config FILE          read settings here instead of in /etc/opend/opend.conf,\n"
-	"                         /run/opend/opend.conf and /usr/lib/opend/opend.conf\n"
-	"  --control PATH         control socket (default, as a service: /run/opend/control)\n"
-	"  --user USER            whom to become when started as root (default: opend)\n"
-	"  --audit-user USER      who writes the audit records (default: opend-audit)\n"
-	"  --worker-ids FIRST-LAST  ids that nobody else uses, one for each worker\n"
-	"  --require-landlock     serve nobody whom Landlock cannot confine\n"
-	"  --landlock-abi N       behave as on a kernel whose Landlock ABI is N (0: none)\n"
-	"  --private-fd N         serve one connected socket, for the user who runs this\n"
-	"  --check                judge the policy and the settings; exit 0 when both are\n"
-	"                         valid, else 1; DIR|FILE: that policy, and settings only\n"
-	"                         with --config\n"
-	"  --verbose              with --check: each identity's hull too\n"
-	"  --print-policy         print the policy, merged, with origins\n"
-	"  --reload               have the running opend load its policy anew; exit status is\n"
-	"                         the verdict\n"
-	"  --help, --version\n"
-	"\n"
-	"Started by an ordinary user it serves that user alone. See opend(8).\n";
-
-enum action { SERVE, CHECK, PRINT, RELOAD };
-
-enum {
-	OPT_LISTEN = 256,
-	OPT_POLICY,
-	OPT_CONFIG,
-	OPT_CONTROL,
-	OPT_USER,
-	OPT_AUDIT_USER,
-	OPT_WORKER_IDS,
-	OPT_LANDLOCK_ABI,
-	OPT_REQUIRE_LANDLOCK,
-	OPT_PRIVATE_FD,
-	OPT_CHECK,
-	OPT_PRINT,
-	OPT_RELOAD,
-	OPT_VERBOSE,
-	OPT_HELP,
-	OPT_VERSION,
-};
-
-static const struct option long_options[] = {
-	{ "listen", required_argument, NULL, OPT_LISTEN },
-	{ "policy", required_argument, NULL, OPT_POLICY },
-	{ "config", required_argument, NULL, OPT_CONFIG },
-	{ "control", required_argument, NULL, OPT_CONTROL },
-	{ "user", required_argument, NULL, OPT_USER },
-	{ "audit-user", required_argument, NULL, OPT_AUDIT_USER },
-	{ "worker-ids", required_argument, NULL, OPT_WORKER_IDS },
-	{ "landlock-abi", required_argument, NULL, OPT_LANDLOCK_ABI },
-	{ "require-landlock", no_argument, NULL, OPT_REQUIRE_LANDLOCK },
-	{ "private-fd", required_argument, NULL, OPT_PRIVATE_FD },
-	{ "check", no_argument, NULL, OPT_CHECK },
-	{ "print-policy", no_argument, NULL, OPT_PRINT },
-	{ "reload", no_argument, NULL, OPT_RELOAD },
-	{ "verbose", no_argument, NULL, OPT_VERBOSE },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ "version", no_argument, NULL, OPT_VERSION },
-	{ 0 },
-};
-
-static bool number(const char *text, unsigned max, unsigned *ret)
+static bool append(const char **list, size_t *n, size_t max, const char *item)
 {
-	char *end;
-	unsigned long n;
-
-	errno = 0;
-	n = strtoul(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || errno || n > max) {
-		fprintf(stderr, "opend: \"%s\" is not a number from 0 to %u\n", text, max);
+	if (*n == max)
 		return false;
-	}
-	*ret = (unsigned)n;
+	list[(*n)++] = item;
 	return true;
 }
 
-static bool append(const char **list, const char *item)
+static bool take_option(struct supervisor *s, int option, const char *arg)
 {
-	for (size_t i = 0; i < PATHS_MAX; i++)
-		if (!list[i]) {
-			list[i] = item;
-			return true;
-		}
-	fprintf(stderr, "opend: more than %d of these\n", PATHS_MAX);
-	return false;
-}
-
-static bool take_option(struct options *o, int option, enum action *action)
-{
-	unsigned n;
-
 	switch (option) {
-	case OPT_LISTEN:
-		return append(o->listen, optarg);
-	case OPT_POLICY:
-		return append(o->policy, optarg);
-	case OPT_CONFIG:
-		return append(o->config, optarg);
-	case OPT_CONTROL:
-		o->control = optarg;
+	case 'S':
+		s->system = true;
 		return true;
-	case OPT_USER:
-		o->user = optarg;
+	case 'U':
+		s->units = true;
 		return true;
-	case OPT_AUDIT_USER:
-		o->audit_user = optarg;
+	case 'N':
+		s->in_userns = true;
 		return true;
-	case OPT_WORKER_IDS:
-		o->worker_ids = optarg;
+	case 'L':
+		s->require_landlock = true;
 		return true;
-	case OPT_LANDLOCK_ABI:
-		return number(optarg, 1000, &o->landlock_max);
-	case OPT_REQUIRE_LANDLOCK:
-		o->require_landlock = true;
-		return true;
-	case OPT_PRIVATE_FD:
-		if (!number(optarg, INT32_MAX, &n))
-			return false;
-		o->private_fd = (int)n;
-		return true;
-	case OPT_CHECK:
-		*action = CHECK;
-		return true;
-	case OPT_PRINT:
-		*action = PRINT;
-		return true;
-	case OPT_VERBOSE:
-		o->verbose = true;
-		return true;
-	case OPT_RELOAD:
-		*action = RELOAD;
-		return true;
+	case 'l':
+		return sscanf(arg, "%u", &s->landlock_max) == 1;
+	case 'i':
+		return sscanf(arg, "%u-%u", &s->slot_first, &s->slot_last) == 2;
+	case 'a':
+		return sscanf(arg, "%u:%u", &s->audit_uid, &s->audit_gid) == 2;
+	case 'p':
+		return append(s->policy_paths, &s->n_policy, LISTS_MAX, arg);
+	case 'c':
+		return append(s->config_paths, &s->n_config, LISTS_MAX, arg);
+	case 's':
+		return append(s->sockets, &s->n_sockets, 2 * LISTS_MAX, arg);
 	default:
 		return false;
 	}
 }
 
-/* ---- serving ---- */
-
-/* A program of ours is opened once: neither an unreachable directory nor an upgrade in between
- * matters. It is beside us (a build tree) or in ../lib/opend (installed). */
-static int find_program(const char *name)
+static int handle(struct supervisor *s, struct ask *ask, const int *fds, size_t n,
+		  struct told *told)
 {
-	static const char *const places[] = { "", "../lib/opend/" };
-	char self[4096];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 64);
-	char *slash;
+	struct identity *i = identity_find(s, ask->identity);
+	struct child *c = child_find(s, ask->instance);
 
-	if (n < 0)
-		return -1;
-	self[n] = 0;
-	slash = strrchr(self, '/');
-	for (size_t i = 0; slash && i < ELEMENTSOF(places); i++) {
-		int fd;
-
-		snprintf(slash + 1, 64, "%s%s", places[i], name);
-		fd = open(self, O_RDONLY | O_CLOEXEC);
-		if (fd >= 0)
-			return fd;
+	ask->door[sizeof ask->door - 1] = 0;
+	switch (ask->type) {
+	case ASK_POLICY:
+		return n == 1 ? policy_reload(s, fds[0], told) : -EINVAL;
+	case ASK_IDENTITY:
+		return n == 1 ? peer_identity(s, fds[0], ask->door, told) : -EINVAL;
+	case ASK_FORGET:
+		if (i)
+			identity_forget(s, i);
+		return i ? 0 : -ESRCH;
+	case ASK_FIT:
+		return i ? policy_fit(s, i, ask->instance, told) : -ESRCH;
+	case ASK_BIRTH:
+		return birth(s, ask, fds, n, told);
+	case ASK_KILL:
+		return c ? child_kill(c) : -ESRCH;
+	case ASK_BURY:
+		if (c)
+			child_bury(c);
+		return c ? 0 : -ESRCH;
+	default:
+		return -EINVAL;
 	}
-	say(LOG_ERR, "cannot find %s beside opend or in ../lib/opend", name);
-	return -1;
 }
 
-/* Everything stands on openat2(2), so it is tried before anybody is served. */
-static int probe_openat2(void)
+/* 0 until there is no more opend. */
+static int serve_one(struct supervisor *s)
 {
-	const struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
-	int fd = (int)syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof how);
+	struct pollfd p = { .fd = ASK_FD, .events = POLLIN };
+	struct told told = { 0 };
+	struct ask ask = { 0 };
+	int fds[ASK_FDS_MAX], n;
+	size_t n_fds;
 
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	return 0;
+	if (poll(&p, 1, -1) < 0)
+		return errno == EINTR ? 0 : -errno;
+	n = fdpass_recv(ASK_FD, &ask, sizeof ask, fds, ASK_FDS_MAX, &n_fds);
+	if (n == -EMFILE)
+		told.result = n;
+	else if (n != sizeof ask)
+		return n < 0 ? n : -EPIPE;
+	else
+		told.result = handle(s, &ask, fds, n_fds, &told);
+	for (size_t i = 0; i < n_fds; i++)
+		close_fd(fds[i]);
+	n = fdpass_send(ASK_FD, &told, sizeof told, NULL, 0);
+	return n < 0 ? n : 0;
 }
 
-/* In the initial user namespace every id is itself (user_namespaces(7)). */
-static bool initial_userns(void)
+static void remove_sockets(const struct supervisor *s)
 {
-	_cleanup_fclose_ FILE *f = fopen("/proc/self/uid_map", "re");
-	unsigned inside, outside, count;
-
-	return f && fscanf(f, "%u %u %u", &inside, &outside, &count) == 3 && inside == 0 &&
-	       outside == 0 && count == UINT32_MAX;
-}
-
-/* SO_PEERPIDFD, Linux 6.5. */
-static bool probe_units(void)
-{
-	int sv[2], pidfd = -1;
-	socklen_t len = sizeof pidfd;
-	bool known;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
-		return false;
-	known = getsockopt(sv[0], SOL_SOCKET, 77, &pidfd, &len) == 0;
-	close(sv[0]);
-	close(sv[1]);
-	if (known)
-		close(pidfd);
-	return known;
-}
-
-static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *data)
-{
-	struct supervisor *s = data;
-
-	(void)source;
-	(void)usec;
-	workers_kill(s);
-	return sd_event_exit(s->event, 0);
-}
-
-static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *data)
-{
-	struct supervisor *s = data;
-
-	(void)source;
-	(void)si;
-	if (s->stopping)
-		return 0;
-	notify("STOPPING=1\nSTATUS=Stopping.");
-	for (size_t i = 0; i < s->n_doors; i++)
-		s->doors[i].source = sd_event_source_disable_unref(s->doors[i].source);
-	sd_event_add_time_relative(s->event, NULL, CLOCK_MONOTONIC, STOP_USEC, 0, on_stop_timeout,
-				   s);
-	workers_end(s);
-	return 0;
-}
-
-static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *data)
-{
-	(void)source;
-	(void)si;
-	do_reload(data, stderr);
-	return 0;
-}
-
-static int on_housekeeping(sd_event_source *source, uint64_t usec, void *data)
-{
-	workers_keep_house(data);
-	sd_event_source_set_time(source, usec + HOUSEKEEPING_USEC);
-	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-static void on_alarm(int sig)
-{
-	(void)sig;
-}
-
-static int watch_signals(struct supervisor *s)
-{
-	const struct sigaction interrupt = { .sa_handler = on_alarm }; /* for close_guarded() */
-	sigset_t set;
-	int r;
-
-	signal(SIGPIPE, SIG_IGN);
-	sigaction(SIGALRM, &interrupt, NULL);
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -errno;
-	r = sd_event_add_signal(s->event, NULL, SIGTERM, on_signal, s);
-	if (r >= 0)
-		r = sd_event_add_signal(s->event, NULL, SIGINT, on_signal, s);
-	if (r >= 0)
-		r = sd_event_add_signal(s->event, NULL, SIGHUP, on_hangup, s);
-	if (r >= 0)
-		r = sd_event_add_time_relative(s->event, &s->housekeeping, CLOCK_MONOTONIC,
-					       HOUSEKEEPING_USEC, 0, on_housekeeping, s);
-	return r < 0 ? r : 0;
-}
-
-static int open_control(struct supervisor *s)
-{
-	bool by_default = !s->opt.control && geteuid() == 0 && s->opt.private_fd < 0;
-	const char *path = by_default ? default_control : s->opt.control;
-	int r;
-
-	if (!path)
-		return 0;
-	if (by_default)
-		mkdir("/run/opend", 0755);
-	r = door_listen(&s->control, path, SOCK_SEQPACKET, 0600);
-	if (r < 0)
-		say(LOG_ERR, "cannot listen on %s: %s", path,
-		    r == -EADDRINUSE ? "another opend does" : strerror(-r));
-	return r;
-}
-
-/* The default files need not be there, one that was named has to be. */
-static int find_config(const struct options *o)
-{
-	for (size_t i = 0; o->config[i]; i++)
-		if (access(o->config[i], F_OK) < 0) {
-			say(LOG_ERR, "cannot read %s: %s", o->config[i], strerror(errno));
-			return -ENOENT;
-		}
-	return 0;
-}
-
-static int load_at_start(struct supervisor *s)
-{
-	int r = find_config(&s->opt);
-
-	if (r < 0)
-		return r;
-	if (!s->opt.policy[0])
-		memcpy(s->opt.policy, default_policy, sizeof default_policy);
-	if (!s->opt.config[0] && s->opt.private_fd < 0)
-		memcpy(s->opt.config, default_config, sizeof default_config);
-	settings_default(&s->settings);
-	r = policy_reload(s, stderr);
-	if (r < 0)
-		say(LOG_ERR, "no valid policy: everything is refused until a reload succeeds");
-	return 0;
-}
-
-static int prepare(struct supervisor *s)
-{
-	int r = probe_openat2();
-
-	if (r < 0) {
-		say(LOG_ERR,
-		    "openat2(2) is missing or forbidden (%s): is RestrictSUIDSGID=, "
-		    "DynamicUser= or an old container filter in force?",
-		    strerror(-r));
-		return r;
-	}
-	s->worker_exe = find_program("opend-worker");
-	s->audit_exe = find_program("opend-audit");
-	s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (s->worker_exe < 0 || s->audit_exe < 0 || s->null_fd < 0)
-		return -ENOENT;
-	s->units = probe_units();
-	s->in_userns = !initial_userns();
-	s->one_cpu = sysconf(_SC_NPROCESSORS_ONLN) < 2;
-	r = doors_open(s);
-	if (r == 0)
-		r = open_control(s);
-	if (r == 0)
-		r = privilege_setup(s);
-	if (r == 0 && s->n_doors == 0 && s->opt.private_fd < 0) {
-		say(LOG_ERR, "no socket to serve: give --listen PATH, or start opend.socket");
-		r = -EINVAL;
-	}
-	return r;
-}
-
-/* What this kernel cannot do is said once, where somebody may read it. */
-static void tell_what_lacks(const struct supervisor *s)
-{
-	if (!s->units)
-		say_event(MESSAGE_ID_DEGRADED, LOG_WARNING,
-			  "this kernel cannot tell a peer's unit (needs Linux 6.5): rules by unit "
-			  "match nobody");
-	if (s->n_doors && !s->doors[0].no_rights)
-		say_event(
-			MESSAGE_ID_DEGRADED, LOG_WARNING,
-			"this kernel cannot refuse descriptors sent by clients (needs Linux 6.16): "
-			"closing is guarded by a timer");
-}
-
-static int serve(struct supervisor *s)
-{
-	int r = prepare(s);
-
-	if (r == 0)
-		r = sd_event_new(&s->event);
-	if (r >= 0)
-		r = watch_signals(s);
-	if (r == 0)
-		r = sd_event_set_watchdog(s->event, true);
-	if (r >= 0)
-		r = audit_start(s);
-	if (r == 0)
-		r = load_at_start(s);
-	if (r == 0)
-		r = s->opt.private_fd >= 0 ? door_private(s) : doors_serve(s);
-	if (r == 0 && s->control.fd >= 0)
-		r = control_serve(s);
-	if (r == 0) {
-		tell_what_lacks(s);
-		notify_status(s, "READY=1\n");
-		r = sd_event_loop(s->event);
-	}
-	if (r < 0)
-		say(LOG_ERR, "%s", strerror(-r));
-	doors_close(s);
-	audit_end(s);
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-/* Descriptors 0 to 2 must be open, or a socket of ours would become one of them. */
-static void fill_standard_fds(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	close_fd(fd);
+	if (s->system)
+		privilege_for_cleanup();
+	for (size_t i = 0; i < s->n_sockets; i++)
+		unlink(s->sockets[i]);
 }
 
 int main(int argc, char **argv)
 {
-	static struct supervisor s = {
-		.opt = { .user = "opend",
-			 .audit_user = "opend-audit",
-			 .worker_ids = "2147420000-2147424095",
-			 .landlock_max = UINT32_MAX,
-			 .private_fd = -1 },
-		.worker_exe = -1,
-		.audit_exe = -1,
-		.audit = -1,
-		.null_fd = -1,
-		.control = { .fd = -1, .lock_fd = -1 },
-	};
-	enum action action = SERVE;
-	const char *const *paths;
-	int option, r;
+	static struct supervisor s = { .landlock_max = UINT32_MAX };
+	int option, r = 0;
 
-	fill_standard_fds();
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (option == OPT_HELP)
-			return fputs(help, stdout) < 0;
-		if (option == OPT_VERSION)
-			return puts("opend " OPEND_VERSION_STRING) < 0;
-		if (!take_option(&s.opt, option, &action)) {
-			fputs("Try \"opend --help\".\n", stderr);
-			return EXIT_USAGE;
+	/* Whoever ends opend means the two of us; opend says when. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	while ((option = getopt(argc, argv, "SUNLl:i:a:p:c:s:")) != -1)
+		if (!take_option(&s, option, optarg)) {
+			fputs("opend-supervisor: is started by opend alone; see opend(8)\n",
+			      stderr);
+			return 2;
 		}
-	}
-	if (optind < argc && action != CHECK && action != PRINT) {
-		fprintf(stderr, "opend: unexpected \"%s\". Try \"opend --help\".\n", argv[optind]);
-		return EXIT_USAGE;
-	}
-	paths = optind < argc	  ? (const char *const *)argv + optind
-		: s.opt.policy[0] ? (const char *const *)s.opt.policy
-				  : default_policy;
-	switch (action) {
-	case CHECK:
-		if (find_config(&s.opt) < 0)
-			return EXIT_FAILURE;
-		/* Whoever names policy files asks about those, not about this system. */
-		if (!s.opt.config[0] && optind == argc)
-			memcpy(s.opt.config, default_config, sizeof default_config);
-		return check_policy(paths, s.opt.config, s.opt.verbose);
-	case PRINT:
-		return print_policy(paths);
-	case RELOAD:
-		r = control_ask(s.opt.control ? s.opt.control : default_control, "reload", stdout);
-		if (r < 0 && r != -EBADMSG)
-			fprintf(stderr, "opend: cannot reload: %s\n", strerror(-r));
-		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-	default:
-		return serve(&s);
-	}
+	s.slot_next = s.slot_first;
+	settings_default(&s.settings);
+	/* Our memory holds what all may do; nobody needs to look at it. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		r = -errno;
+	if (r == 0 && s.system)
+		r = privilege_lower();
+	if (r == 0)
+		r = supervisor_confine();
+	if (r < 0)
+		fprintf(stderr, "opend: error: cannot confine the supervisor: %s\n", strerror(-r));
+	while (r == 0)
+		r = serve_one(&s);
+	remove_sockets(&s);
+	return r == -EPIPE ? EXIT_SUCCESS : EXIT_FAILURE;
 }

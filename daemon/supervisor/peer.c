@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Who came: the kernel's word, recorded when the peer connected (SO_PEERCRED, SO_PEERGROUPS,
- * unix(7)). Every id starts as -1, so that a lookup that fails never looks like root. An identity
- * once seen is kept while it has a worker, so that the next connection finds it at once. */
+ * unix(7)). Every id starts as -1, so that a lookup that fails never looks like root. The front
+ * names identities by number, and so can name only those whose connection it has shown. */
 #include <errno.h>
 #include <poll.h>
 #include <search.h>
@@ -13,7 +13,7 @@
 enum {
 	SOCKET_PEERPIDFD = 77, /* SO_PEERPIDFD, Linux 6.5 */
 	OVERFLOW_ID = 65534,   /* user_namespaces(7): whoever has no id here */
-	IDENTITIES_KEPT = 8,   /* of a uid, for when it comes back */
+	IDENTITIES_MAX = 1 << 20,
 };
 
 static int by_gid(const void *a, const void *b)
@@ -96,127 +96,116 @@ static int peer_unit(int fd, char *unit, size_t size)
 	return 0;
 }
 
-static int by_uid(const void *pa, const void *pb)
-{
-	const struct account *a = pa, *b = pb;
-
-	return a->uid < b->uid ? -1 : a->uid > b->uid;
-}
-
-struct account *account_of(struct supervisor *s, uid_t uid)
-{
-	struct account *fresh = calloc(1, sizeof *fresh), **found;
-
-	if (!fresh)
-		return NULL;
-	fresh->uid = uid;
-	found = tsearch(fresh, &s->accounts, by_uid);
-	if (!found || *found != fresh)
-		free(fresh);
-	return found ? *found : NULL;
-}
-
-void account_release(struct supervisor *s, struct account *a)
-{
-	if (!a || a->n_identities || a->n_workers)
-		return;
-	tdelete(a, &s->accounts, by_uid);
-	free(a);
-}
-
 static int compare(const void *pa, const void *pb)
 {
 	const struct identity *a = pa, *b = pb;
+	int r = strcmp(a->door, b->door);
 
 	if (a->uid != b->uid)
 		return a->uid < b->uid ? -1 : 1;
 	if (a->gid != b->gid)
 		return a->gid < b->gid ? -1 : 1;
-	if (a->door != b->door)
-		return a->door < b->door ? -1 : 1;
 	if (a->n_groups != b->n_groups)
 		return a->n_groups < b->n_groups ? -1 : 1;
-	if (a->n_groups) {
-		int r = memcmp(a->groups, b->groups, a->n_groups * sizeof *a->groups);
-
-		if (r)
-			return r;
-	}
-	if (a->unit_asked != b->unit_asked)
-		return a->unit_asked ? 1 : -1;
-	return strcmp(a->unit, b->unit);
+	if (r == 0 && a->n_groups)
+		r = memcmp(a->groups, b->groups, a->n_groups * sizeof *a->groups);
+	if (r == 0)
+		r = (int)a->unit_asked - (int)b->unit_asked;
+	return r ? r : strcmp(a->unit, b->unit);
 }
 
-static struct identity *remember(struct supervisor *s, struct identity *wanted)
+struct identity *identity_find(const struct supervisor *s, uint32_t number)
 {
-	struct identity **found = tsearch(wanted, &s->identities, compare);
-	struct identity *copy;
-
-	if (!found || *found != wanted) {
-		free(wanted->groups);
-		return found ? *found : NULL;
-	}
-	copy = malloc(sizeof *copy);
-	wanted->account = copy ? account_of(s, wanted->uid) : NULL;
-	if (!wanted->account) {
-		tdelete(wanted, &s->identities, compare);
-		free(wanted->groups);
-		free(copy);
-		return NULL;
-	}
-	wanted->account->n_identities++;
-	*copy = *wanted;
-	*found = copy;
-	return copy;
+	return number - 1 < s->n_identities ? s->identities[number - 1] : NULL;
 }
 
-struct identity *peer_identity(struct supervisor *s, int fd, const struct door *door)
+void identity_forget(struct supervisor *s, struct identity *i)
 {
-	struct ucred peer = { .pid = -1, .uid = (uid_t)-1, .gid = (gid_t)-1 };
-	struct identity wanted = { .door = door };
-	socklen_t len = sizeof peer;
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return NULL;
-	if (peer.uid == (uid_t)-1 || peer.gid == (gid_t)-1 ||
-	    (s->in_userns && (peer.uid == OVERFLOW_ID || peer.gid == OVERFLOW_ID))) {
-		errno = EACCES;
-		return NULL;
-	}
-	wanted.uid = peer.uid;
-	wanted.gid = peer.gid;
-	if (s->units && s->policy && policy_uses_units(s->policy)) {
-		if (peer_unit(fd, wanted.unit, sizeof wanted.unit) < 0)
-			return NULL;
-		wanted.unit_asked = true;
-	}
-	if (peer_groups(fd, &wanted.groups, &wanted.n_groups) < 0)
-		return NULL;
-	return remember(s, &wanted);
-}
-
-void identity_serve(struct identity *i, struct worker *w)
-{
-	if (i->worker)
-		LIST_REMOVE(i, same_worker);
-	i->worker = w;
-	if (w)
-		LIST_INSERT_HEAD(&w->identities, i, same_worker);
-}
-
-void identity_release(struct supervisor *s, struct identity *i)
-{
-	if (i->n_clients)
-		return;
-	/* Groups are up to the peer, so identities cost memory that somebody must be charged for.
-	 */
-	if (i->worker && i->account->n_identities > IDENTITIES_KEPT)
-		identity_serve(i, NULL);
-	if (i->worker)
-		return;
-	tdelete(i, &s->identities, compare);
-	i->account->n_identities--;
-	account_release(s, i->account);
+	tdelete(i, &s->by_credentials, compare);
+	s->identities[i->number - 1] = NULL;
 	free(i->groups);
 	free(i);
+}
+
+static int number(struct supervisor *s, struct identity *i)
+{
+	struct identity **more;
+	uint32_t n = 0;
+
+	while (n < s->n_identities && s->identities[n])
+		n++;
+	if (n == s->n_identities) {
+		if (n == IDENTITIES_MAX)
+			return -ENOSPC;
+		more = realloc(s->identities, (n + 1) * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		s->identities = more;
+		s->n_identities = n + 1;
+	}
+	s->identities[n] = i;
+	i->number = n + 1;
+	return 0;
+}
+
+/* Keeps what is new of `wanted`, and takes its groups in any case. */
+static int remember(struct supervisor *s, struct identity *wanted, struct identity **ret)
+{
+	struct identity **found = tfind(wanted, &s->by_credentials, compare), *copy;
+	int r = -ENOMEM;
+
+	if (found) {
+		free(wanted->groups);
+		*ret = *found;
+		return 0;
+	}
+	copy = malloc(sizeof *copy);
+	if (copy) {
+		*copy = *wanted;
+		r = number(s, copy);
+	}
+	if (r == 0 && !tsearch(copy, &s->by_credentials, compare)) {
+		s->identities[copy->number - 1] = NULL;
+		r = -ENOMEM;
+	}
+	if (r < 0) {
+		free(wanted->groups);
+		free(copy);
+		return r;
+	}
+	*ret = copy;
+	return 0;
+}
+
+int peer_identity(struct supervisor *s, int fd, const char *door, struct told *told)
+{
+	struct ucred peer = { .pid = -1, .uid = (uid_t)-1, .gid = (gid_t)-1 };
+	struct identity wanted = { .number = 0 }, *i = NULL;
+	socklen_t len = sizeof peer;
+	int r;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return -errno;
+	if (peer.uid == (uid_t)-1 || peer.gid == (gid_t)-1 ||
+	    (s->in_userns && (peer.uid == OVERFLOW_ID || peer.gid == OVERFLOW_ID)))
+		return -EACCES;
+	wanted.uid = peer.uid;
+	wanted.gid = peer.gid;
+	memcpy(wanted.door, door, sizeof wanted.door);
+	if (s->units && s->policy && policy_uses_units(s->policy)) {
+		r = peer_unit(fd, wanted.unit, sizeof wanted.unit);
+		if (r < 0)
+			return r;
+		wanted.unit_asked = true;
+	}
+	r = peer_groups(fd, &wanted.groups, &wanted.n_groups);
+	if (r == 0)
+		r = remember(s, &wanted, &i);
+	if (r < 0)
+		return r;
+	told->identity = i->number;
+	told->uid = i->uid;
+	told->gid = i->gid;
+	memcpy(told->unit, i->unit, sizeof told->unit);
+	return 0;
 }

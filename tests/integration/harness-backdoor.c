@@ -37,6 +37,7 @@ struct opend opend_taken_over(void)
 
 	make_dir(at("taken"), 0755, 0);
 	install(staged("opend"), "opend");
+	install(staged("opend-supervisor"), "opend-supervisor");
 	install(staged("opend-audit"), "opend-audit");
 	install(taken_over_worker(), "opend-worker");
 	opend_args(0, args);

@@ -110,6 +110,7 @@ void opend_wait_ready(struct opend *o)
 	/* The socket that told us is closed a moment later. */
 	ensure(within(5000, asleep(o->pid)), "opend finds no rest");
 	o->idle_fds = count_fds(o->pid);
+	o->idle_supervisor_fds = count_fds(supervisor_of(o));
 	o->idle_children = (int)children(o->pid, NULL, all, ELEMENTSOF(all));
 }
 
@@ -160,6 +161,16 @@ size_t workers(const struct opend *o, uid_t uid, pid_t *ret, size_t max)
 size_t lenders(const struct opend *o, uid_t uid, pid_t *ret, size_t max)
 {
 	return of_role(o, uid, true, ret, max);
+}
+
+pid_t supervisor_of(const struct opend *o)
+{
+	pid_t found[2];
+	size_t n = children(o->pid, "opend-superviso" /* as much as comm holds */, found,
+			    ELEMENTSOF(found));
+
+	ensure(n == 1, "%zu supervisors", n);
+	return found[0];
 }
 
 pid_t only_worker(const struct opend *o, uid_t uid)
@@ -254,14 +265,23 @@ static char *any_open_data(const struct opend *o)
 	return found;
 }
 
-/* Descriptors of the supervisor beyond those it began with and those of its children: each has a
- * socket downwards, a pipe upwards, the end of its audit pipe and a pidfd. */
+/* Descriptors of opend beyond those it began with and those of its children: each has a socket
+ * downwards, a pipe upwards, the end of its audit pipe and a pidfd. */
 static int surplus(const struct opend *o)
 {
 	pid_t all[512];
 	int n = (int)children(o->pid, NULL, all, ELEMENTSOF(all));
 
 	return count_fds(o->pid) - o->idle_fds - 4 * (n - o->idle_children);
+}
+
+/* The supervisor has a pidfd of each that it bore. */
+static int supervisor_surplus(const struct opend *o)
+{
+	pid_t all[512];
+	int n = (int)children(o->pid, NULL, all, ELEMENTSOF(all));
+
+	return count_fds(supervisor_of(o)) - o->idle_supervisor_fds - (n - o->idle_children);
 }
 
 void opend_check_idle(struct opend *o)
@@ -273,7 +293,10 @@ void opend_check_idle(struct opend *o)
 	       connections(o));
 	ensure(within(5000, !(leaked = any_open_data(o))), "a descriptor of %s leaked", leaked);
 	ensure(o->idle_fds < 0 || within(5000, surplus(o) == 0),
-	       "the supervisor has %d descriptors more than its workers need", surplus(o));
+	       "opend has %d descriptors more than its workers need", surplus(o));
+	ensure(o->idle_fds < 0 || within(5000, supervisor_surplus(o) == 0),
+	       "the supervisor has %d descriptors more than its children need",
+	       supervisor_surplus(o));
 }
 
 /* Nothing must be left of what this test started: orphans are our children. */

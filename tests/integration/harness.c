@@ -213,7 +213,8 @@ char *staged(const char *name)
 /* Every uid must reach the programs; a build tree is often in somebody's home. */
 static void stage(void)
 {
-	static const char *const names[] = { "opend", "opend-worker", "opend-audit", "openc" };
+	static const char *const names[] = { "opend", "opend-supervisor", "opend-worker",
+					     "opend-audit", "openc" };
 	const char *build = getenv("BUILD");
 
 	programs = getenv("STAGE");

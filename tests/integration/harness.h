@@ -162,7 +162,7 @@ struct opend {
 	char *socket, *control, *log;
 	int notify;
 	int idle_fds; /* before the first worker was born; -1: not ours to look at */
-	int idle_children;
+	int idle_children, idle_supervisor_fds;
 	bool activated; /* its sockets are not its own */
 };
 /* Starts it with --listen TREE/run/socket --control --policy TREE/policy and waits for READY=1.
@@ -184,6 +184,8 @@ void no_process_left(void);
 /* Workers (no lenders) that run, optionally of one effective uid (-1: all). */
 size_t workers(const struct opend *o, uid_t uid, pid_t *ret, size_t max);
 size_t lenders(const struct opend *o, uid_t uid, pid_t *ret, size_t max);
+/* The process with the capabilities. */
+pid_t supervisor_of(const struct opend *o);
 pid_t only_worker(const struct opend *o, uid_t uid);
 /* One word to the control socket: the status it answers, its text if asked for. */
 int control(const struct opend *o, const char *word, char **ret_text);

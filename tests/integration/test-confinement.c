@@ -131,8 +131,10 @@ START_TEST(nobody_who_reads_clients_has_a_capability)
 }
 END_TEST
 
+/* opend itself has nothing; the supervisor what it takes to have others born. */
 START_TEST(supervisor_is_not_root)
 {
+	pid_t supervisor;
 	char *file;
 	uint64_t effective, allowed = BIT_KILL | BIT_SETGID | BIT_SETUID;
 	struct opend o;
@@ -142,17 +144,28 @@ START_TEST(supervisor_is_not_root)
 	policy("10", "allow read file %s to anyone\n", file);
 	o = OPEND();
 	ask_for(&o, alice, file, O_RDONLY, "file\n");
-	ensure(!strcmp(proc_status(o.pid, "Uid"), "61000\t61000\t61000\t61000"), "Uid %s",
-	       proc_status(o.pid, "Uid"));
-	ensure(!strncmp(proc_status(o.pid, "Gid"), "61000\t61000\t61000\t61000", 23), "Gid %s",
-	       proc_status(o.pid, "Gid"));
-	effective = proc_hex(o.pid, "CapEff");
+	supervisor = supervisor_of(&o);
+	for (int i = 0; i < 2; i++) {
+		pid_t pid = i ? supervisor : o.pid;
+
+		ensure(!strcmp(proc_status(pid, "Uid"), "61000\t61000\t61000\t61000"), "Uid %s",
+		       proc_status(pid, "Uid"));
+		ensure(!strncmp(proc_status(pid, "Gid"), "61000\t61000\t61000\t61000", 23),
+		       "Gid %s", proc_status(pid, "Gid"));
+		ensure(atoi(proc_status(pid, "NoNewPrivs")) == 1, "it may gain privileges");
+#ifndef OPEND_WIDE_FILTER
+		ensure(atoi(proc_status(pid, "Seccomp")) == 2, "it has no filter");
+#endif
+	}
+	has_nothing(o.pid);
+	effective = proc_hex(supervisor, "CapEff");
 	ensure((effective & ~allowed) == 0 && effective == allowed, "CapEff %#llx",
 	       (unsigned long long)effective);
 	allowed |= BIT_DAC_OVERRIDE | BIT_DAC_READ_SEARCH;
-	ensure((proc_hex(o.pid, "CapPrm") & ~allowed) == 0, "CapPrm %#llx",
-	       (unsigned long long)proc_hex(o.pid, "CapPrm"));
-	ensure(proc_hex(o.pid, "CapInh") == 0 && proc_hex(o.pid, "CapAmb") == 0, "CapInh, CapAmb");
+	ensure((proc_hex(supervisor, "CapPrm") & ~allowed) == 0, "CapPrm %#llx",
+	       (unsigned long long)proc_hex(supervisor, "CapPrm"));
+	ensure(proc_hex(supervisor, "CapInh") == 0 && proc_hex(supervisor, "CapAmb") == 0,
+	       "CapInh, CapAmb");
 	opend_stop(&o);
 }
 END_TEST
@@ -176,7 +189,7 @@ END_TEST
 
 struct trace {
 	char *lines;
-	pid_t supervisor, worker;
+	pid_t front, supervisor, worker;
 };
 
 /* Counts the calls of one process whose line holds all the pieces. A call that strace shows in two
@@ -208,10 +221,12 @@ static pid_t attach(const struct trace *t, const char *file)
 
 		dup2(nul, 2);
 		execlp("strace", "strace", "-f", "-s", "9999", "-o", file, "-p",
-		       text("%d", t->supervisor), "-p", text("%d", t->worker), (char *)NULL);
+		       text("%d", t->front), "-p", text("%d", t->supervisor), "-p",
+		       text("%d", t->worker), (char *)NULL);
 		_exit(127);
 	}
-	ensure(within(10000, atoi(proc_status(t->supervisor, "TracerPid")) == pid &&
+	ensure(within(10000, atoi(proc_status(t->front, "TracerPid")) == pid &&
+				     atoi(proc_status(t->supervisor, "TracerPid")) == pid &&
 				     atoi(proc_status(t->worker, "TracerPid")) == pid),
 	       "strace could not attach");
 	return pid;
@@ -234,7 +249,7 @@ static char *trace_a_grant(const struct trace *t, struct held *h)
 	return slurp(fd, NULL);
 }
 
-/* The descriptor that the supervisor got by its one accept4(). */
+/* The descriptor that opend got by its one accept4(). */
 static int accepted(const struct trace *t)
 {
 	for (char *p = t->lines; (p = strstr(p, "accept4(")); p++) {
@@ -264,7 +279,8 @@ START_TEST(one_grant_traced)
 	o = OPEND();
 	h->socket = o.socket;
 	ask_for(&o, alice, h->file, O_RDONLY, "file\n");
-	t.supervisor = o.pid;
+	t.front = o.pid;
+	t.supervisor = supervisor_of(&o);
 	t.worker = only_worker(&o, alice.uid);
 	t.lines = trace_a_grant(&t, h);
 
@@ -272,10 +288,22 @@ START_TEST(one_grant_traced)
 	ensure(fd >= 0, "no accept in the trace: %s", t.lines);
 	for (size_t i = 0; i < ELEMENTSOF(reading); i++)
 		ensure(calls(&t, o.pid, text("%s%d,", reading[i], fd), "") == 0,
-		       "the supervisor calls %s on a client's connection", reading[i]);
-	ensure(calls(&t, o.pid, "", h->file) == 0, "the supervisor has seen what was asked");
-	ensure(calls(&t, o.pid, "sendmsg(", "SCM_RIGHTS") == 1, "no handing over in the trace");
-	ensure(calls(&t, o.pid, "open", "") == 0, "the supervisor opens something");
+		       "opend calls %s on a client's connection", reading[i]);
+	ensure(calls(&t, o.pid, "", h->file) == 0, "opend has seen what was asked");
+	/* Once to the supervisor, to ask whose it is, and once to the worker. */
+	ensure(calls(&t, o.pid, "sendmsg(", "SCM_RIGHTS") == 2, "no handing over in the trace");
+	ensure(calls(&t, o.pid, "open", "") == 0, "opend opens something");
+
+	/* It was shown the connection; it asked the kernel and read nothing but its own socket. */
+	ensure(calls(&t, t.supervisor, "getsockopt(", "SO_PEERCRED") == 1,
+	       "nobody asked who it is");
+	ensure(calls(&t, t.supervisor, "recvmsg(3,", "") >= 1, "the supervisor was not asked");
+	for (size_t i = 0; i < ELEMENTSOF(reading); i++)
+		ensure(calls(&t, t.supervisor, reading[i], "") ==
+			       (i == 0 ? calls(&t, t.supervisor, "recvmsg(3,", "") : 0),
+		       "the supervisor calls %s", reading[i]);
+	ensure(calls(&t, t.supervisor, "", h->file) == 0, "it has seen what was asked");
+	ensure(calls(&t, t.supervisor, "open", "") == 0, "the supervisor opens something");
 
 	ensure(calls(&t, t.worker, "", h->file) >= 1, "the worker has not seen what was asked");
 	ensure(calls(&t, t.worker, "openat2(", text("\"%s\"", h->file)) == 1, "not one openat2");

@@ -371,7 +371,7 @@ START_TEST(workers_inherit_nothing)
 	ask_for(&o, alice, file, O_RDONLY, "file\n");
 	ask_refused(&o, bob, file, O_RDONLY, EACCES, OPENC_R_NO_RULE);
 	n = children(o.pid, NULL, all, ELEMENTSOF(all));
-	ensure(n == 3, "a worker, a lobby and opend-audit are %zu", n);
+	ensure(n == 4, "a worker, a lobby, opend-audit and the supervisor are %zu", n);
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_close_ int env =
 			(int)sys(open(text("/proc/%d/environ", all[i]), O_RDONLY | O_CLOEXEC));

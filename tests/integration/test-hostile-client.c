@@ -579,9 +579,11 @@ START_TEST(the_process_list_of_a_busy_daemon)
 		}
 	find_connections(&c, &o);
 	ensure(c.n == n, "%zu connections of %zu", c.n, n);
-	ensure(reads_from(&c, o.pid) == 0, "the supervisor waits for clients' bytes");
+	ensure(reads_from(&c, o.pid) == 0, "opend waits for clients' bytes");
+	has_no_capability(o.pid);
 	n = children(o.pid, NULL, all, ELEMENTSOF(all));
-	ensure(n == USERS + 3 + 1 + 1, "%zu processes", n);
+	/* Workers, lenders, the lobby, opend-audit and the supervisor. */
+	ensure(n == USERS + 3 + 1 + 1 + 1, "%zu processes", n);
 	for (size_t i = 0; i < n; i++) {
 		if (reads_from(&c, all[i])) {
 			readers++;
@@ -591,8 +593,8 @@ START_TEST(the_process_list_of_a_busy_daemon)
 		       all[i]);
 		ensure(!strcmp(proc_status(all[i], "Seccomp"), "2"), "%d has no filter", all[i]);
 		uids[i] = real_uid(all[i]);
-		ensure(uids[i] != OPEND_UID && uids[i] != 0, "process %d is uid %u", all[i],
-		       uids[i]);
+		ensure((uids[i] == OPEND_UID) == (all[i] == supervisor_of(&o)) && uids[i] != 0,
+		       "process %d is uid %u", all[i], uids[i]);
 		for (size_t k = 0; k < i; k++)
 			ensure(uids[i] != uids[k], "%d and %d share uid %u", all[i], all[k],
 			       uids[i]);

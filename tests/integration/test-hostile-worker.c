@@ -171,6 +171,7 @@ static struct opend start(enum what what, struct deed **ret)
 	ensure(RUN("mkdir", "-p", at("hostile/lib/opend"), at("hostile/sbin")).status == 0,
 	       "mkdir");
 	place(staged("opend"), "sbin/opend");
+	place(staged("opend-supervisor"), "lib/opend/opend-supervisor");
 	place(staged("opend-audit"), "lib/opend/opend-audit");
 	place(staged("opend-worker"), "lib/opend/opend-worker.real");
 	place(text("/proc/%d/exe", getpid()), "lib/opend/opend-worker");

@@ -80,6 +80,7 @@ static void see_it_die(void *arg)
 START_TEST(a_killed_supervisor_and_what_it_leaves)
 {
 	struct visit *v = shared(sizeof *v);
+	pid_t supervisor;
 	struct client c;
 	struct stat st;
 	struct opend o;
@@ -90,6 +91,10 @@ START_TEST(a_killed_supervisor_and_what_it_leaves)
 	v->socket = o.socket;
 	c = client_start(alice, see_it_die, v);
 	turn(v, 1, &c);
+	/* All at once, or the one that is left would tidy up. */
+	supervisor = supervisor_of(&o);
+	sys(kill(o.pid, SIGSTOP));
+	sys(kill(supervisor, SIGKILL));
 	sys(kill(o.pid, SIGKILL));
 	sys(waitpid(o.pid, NULL, 0));
 	client_wait(&c);
@@ -101,6 +106,29 @@ START_TEST(a_killed_supervisor_and_what_it_leaves)
 	o = OPEND();
 	ask_for(&o, alice, v->file, O_RDONLY, "file\n");
 	opend_stop(&o);
+}
+END_TEST
+
+/* Each of the two ends with the other: opend without a supervisor is of no use, and says so to
+ * whoever started it. Either way nothing is left. */
+START_TEST(neither_half_goes_on_alone)
+{
+	char *file = make_file(at("data/file"), 0644, alice.uid, "file\n");
+
+	policy("10", "allow read file %s to user %u\n", file, alice.uid);
+	for (int half = 0; half < 2; half++) {
+		struct opend o = OPEND();
+		int status;
+
+		ask_for(&o, alice, file, O_RDONLY, "file\n");
+		sys(kill(half ? supervisor_of(&o) : o.pid, SIGKILL));
+		ensure(within(10000, waitpid(o.pid, &status, WNOHANG) == o.pid), "it goes on");
+		ensure(half == 0 || (WIFEXITED(status) && WEXITSTATUS(status) != 0),
+		       "status %#x without a supervisor", (unsigned)status);
+		close_fd(o.notify);
+		no_process_left();
+		ensure(access(o.socket, F_OK) < 0 || half == 1, "%s is left", o.socket);
+	}
 }
 END_TEST
 
@@ -501,6 +529,7 @@ static Suite *suite(void)
 
 	ADD(s, sigterm_with_a_client, 30);
 	ADD(s, a_killed_supervisor_and_what_it_leaves, 30);
+	ADD(s, neither_half_goes_on_alone, 30);
 	ADD(s, a_live_socket_is_not_stolen, 30);
 	ADD(s, what_is_no_socket_is_not_replaced, 30);
 	ADD(s, a_directory_that_others_may_write, 30);

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 #include "policy/hull.h"
-#include "supervisor.h"
+#include "front.h"
 
 static bool colour(FILE *f)
 {

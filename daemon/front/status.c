@@ -4,7 +4,7 @@
  * end. No uid is a label: their number is not ours to bound. */
 #include <inttypes.h>
 #include "messages.h"
-#include "supervisor.h"
+#include "front.h"
 #include "wire.h"
 
 static void type_of(FILE *out, const char *name, const char *type)
@@ -49,7 +49,7 @@ static const char *state_of(const struct worker *w)
 	return w->stuck_since ? "stuck" : states[w->state];
 }
 
-static void processes(const struct supervisor *s, FILE *out)
+static void processes(const struct server *s, FILE *out)
 {
 	static const char *const states[] = { "born", "ready", "leaving", "stuck" };
 	static const char *const causes[] = { "clean", "signal", "seccomp" };
@@ -70,7 +70,7 @@ static void processes(const struct supervisor *s, FILE *out)
 
 /* What is in force on this kernel, at what level. Landlock and seccomp as the last worker that
  * became ready told; before that nothing is known of them. */
-static void confinement(const struct supervisor *s, FILE *out)
+static void confinement(const struct server *s, FILE *out)
 {
 	const struct worker *w;
 	char level[16] = "unknown";
@@ -94,7 +94,7 @@ static void confinement(const struct supervisor *s, FILE *out)
 		s->n_doors && s->doors[0].no_rights ? "refused" : "guarded");
 }
 
-int do_status(struct supervisor *s, FILE *out)
+int do_status(struct server *s, FILE *out)
 {
 	static const char *const roles[] = { "worker", "lender", "lobby" };
 	struct stats sum = { 0 };
@@ -109,7 +109,7 @@ int do_status(struct supervisor *s, FILE *out)
 	type_of(out, "opend_build", "info");
 	fprintf(out, "opend_build_info{version=\"%s\"} 1\n", OPEND_VERSION_STRING);
 	gauge(out, "opend_policy_generation", s->generation);
-	gauge(out, "opend_policy_rules", s->policy ? policy_n_rules(s->policy) : 0);
+	gauge(out, "opend_policy_rules", s->n_rules);
 	type_of(out, "opend_policy_loads", "counter");
 	labelled(out, "opend_policy_loads_total", "result", "loaded", s->loads[0]);
 	labelled(out, "opend_policy_loads_total", "result", "rejected", s->loads[1]);

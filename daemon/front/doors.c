@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Doors: named listening sockets. Their names are the `via` of the policy. They come from systemd
  * (socket activation) or from --listen; a socket file of ours is made with its mode already right,
- * never takes the place of one that somebody listens on, and is removed at the end.
+ * never takes the place of one that somebody listens on, and is removed by the supervisor at the
+ * end (its directory may be root's).
  *
  * Accepting: a connection that cannot be taken now (EMFILE) leaves its listener readable, so all
  * doors rest for a moment instead of spinning. */
@@ -13,7 +14,7 @@
 #include <sys/un.h>
 #include <syslog.h>
 #include <systemd/sd-daemon.h>
-#include "supervisor.h"
+#include "front.h"
 #include "wire.h"
 
 enum {
@@ -152,7 +153,7 @@ static int name_door(struct door *d, const char *name, size_t len)
 	return 0;
 }
 
-static struct door *door_new(struct supervisor *s)
+static struct door *door_new(struct server *s)
 {
 	struct door *d;
 
@@ -165,7 +166,7 @@ static struct door *door_new(struct supervisor *s)
 	return d;
 }
 
-static int activated(struct supervisor *s)
+static int activated(struct server *s)
 {
 	char **names = NULL;
 	int r = 0, n = sd_listen_fds_with_names(1, &names);
@@ -192,7 +193,7 @@ static int activated(struct supervisor *s)
 	return n < 0 ? n : r;
 }
 
-int doors_open(struct supervisor *s)
+int doors_open(struct server *s)
 {
 	int r = activated(s);
 
@@ -217,27 +218,26 @@ int doors_open(struct supervisor *s)
 	return r;
 }
 
-static void door_close(struct door *d)
+static void door_close(struct door *d, bool removed)
 {
 	sd_event_source_unref(d->source);
 	d->source = NULL;
 	d->fd = close_fd(d->fd);
-	if (d->path)
+	if (d->path && !removed)
 		unlink(d->path);
-	if (d->lock_path)
+	if (d->lock_path && !removed)
 		unlink(d->lock_path);
 	d->lock_fd = close_fd(d->lock_fd);
 	free(take_ptr(d->path));
 	free(take_ptr(d->lock_path));
 }
 
-void doors_close(struct supervisor *s)
+void doors_close(struct server *s, bool removed)
 {
-	privilege_for_cleanup(s);
 	for (size_t i = 0; i < s->n_doors; i++)
-		door_close(&s->doors[i]);
+		door_close(&s->doors[i], removed);
 	s->n_doors = 0;
-	door_close(&s->control);
+	door_close(&s->control, removed);
 }
 
 /* ---- accepting ---- */
@@ -260,10 +260,10 @@ static bool born_without_rights(int fd)
 	return getsockopt(fd, SOL_SOCKET, SOCKET_PASSRIGHTS, &on, &len) == 0 && on == 0;
 }
 
-static void welcome(struct supervisor *s, int consume_fd, const struct door *d)
+static void welcome(struct server *s, int consume_fd, const struct door *d)
 {
 	bool no_rights = d->no_rights && born_without_rights(consume_fd);
-	struct identity *i = peer_identity(s, consume_fd, d);
+	struct identity *i = identity_of(s, consume_fd, d);
 
 	if (i)
 		client_welcome(s, i, consume_fd, no_rights);
@@ -273,7 +273,7 @@ static void welcome(struct supervisor *s, int consume_fd, const struct door *d)
 
 static int resume_accepting(sd_event_source *source, uint64_t usec, void *data)
 {
-	struct supervisor *s = data;
+	struct server *s = data;
 
 	(void)source;
 	(void)usec;
@@ -285,7 +285,7 @@ static int resume_accepting(sd_event_source *source, uint64_t usec, void *data)
 	return 0;
 }
 
-void pause_accepting(struct supervisor *s, int error)
+void pause_accepting(struct server *s, int error)
 {
 	uint64_t now;
 
@@ -306,7 +306,7 @@ void pause_accepting(struct supervisor *s, int error)
 
 static int on_door(sd_event_source *source, int fd, uint32_t events, void *data)
 {
-	struct supervisor *s = data;
+	struct server *s = data;
 	const struct door *d = NULL;
 
 	(void)source;
@@ -327,7 +327,7 @@ static int on_door(sd_event_source *source, int fd, uint32_t events, void *data)
 	return 0;
 }
 
-int doors_serve(struct supervisor *s)
+int doors_serve(struct server *s)
 {
 	int r = 0;
 
@@ -339,7 +339,7 @@ int doors_serve(struct supervisor *s)
 }
 
 /* A private opend for one connection that was handed to us. */
-int door_private(struct supervisor *s)
+int door_private(struct server *s)
 {
 	struct door *d = &s->doors[PATHS_MAX];
 	int fd = s->opt.private_fd;

@@ -13,7 +13,7 @@
 #include <systemd/sd-daemon.h>
 #include "fdpass.h"
 #include "messages.h"
-#include "supervisor.h"
+#include "front.h"
 
 enum { WORD_MAX = 16, ANSWER_MS = 60000, ASKED_MS = 1000, NOTIFY_USEC = 200000 };
 
@@ -25,76 +25,42 @@ void notify(const char *state)
 	interrupt_after(0);
 }
 
-void notify_status(const struct supervisor *s, const char *prefix)
+void notify_status(const struct server *s, const char *prefix)
 {
 	char state[128];
 
-	if (s->policy)
-		snprintf(state, sizeof state, "%sSTATUS=Serving policy generation %u, %zu rules.",
-			 prefix, s->generation, policy_n_rules(s->policy));
+	if (s->generation)
+		snprintf(state, sizeof state, "%sSTATUS=Serving policy generation %u, %u rules.",
+			 prefix, s->generation, s->n_rules);
 	else
 		snprintf(state, sizeof state, "%sSTATUS=No valid policy: everything is refused.",
 			 prefix);
 	notify(state);
 }
 
-/* What everybody is told when `set explain full`: the whole policy. */
-static void keep_rules(struct supervisor *s)
-{
-	_cleanup_fclose_ FILE *f = NULL;
-
-	free(take_ptr(s->rules));
-	s->rules_len = 0;
-	if (!s->settings.explain_full)
-		return;
-	f = open_memstream(&s->rules, &s->rules_len);
-	if (f)
-		policy_print(s->policy, f);
-}
-
 /* All or nothing: a policy with an error is not loaded, and what was there stays. */
-int policy_reload(struct supervisor *s, FILE *report)
+int policy_reload(struct server *s, int report_fd)
 {
-	const struct policy_options options = { .resolve_names = true,
-						.units = s->units,
-						.owner = s->system ? 0 : s->uid };
-	struct settings settings = s->settings;
-	struct policy *fresh = NULL;
-	struct diags diags = { 0 };
-	int r = settings_load(s->opt.config, options.owner, &settings, &diags);
+	const struct ask policy = { .type = ASK_POLICY };
+	struct told told;
+	int r = ask(s, &policy, &report_fd, 1, &told);
 
-	if (r == 0)
-		r = policy_load(s->opt.policy, &options, &diags, &fresh);
-
-	diags_print(&diags, report, false);
-	diags_print_summary(&diags, report);
-	diags_deinit(&diags);
 	s->loads[r < 0]++;
-	if (r < 0) {
-		if (r != -EBADMSG)
-			fprintf(report, "cannot load the policy: %s.", strerror(-r));
-		if (s->policy)
-			fprintf(report, " Policy not loaded; still running generation %u.\n",
-				s->generation);
-		else
-			fprintf(report, " Policy not loaded; everything is refused.\n");
+	if (r < 0)
 		return r;
-	}
-	s->settings = settings;
-	policy_free(s->policy);
-	s->policy = fresh;
-	s->generation++;
-	keep_rules(s);
-	fprintf(report, "Generation %u loaded: %zu rules.\n", s->generation, policy_n_rules(fresh));
+	s->settings = told.settings;
+	s->generation = told.generation;
+	s->n_rules = told.all_rules;
 	return 0;
 }
 
-int do_reload(struct supervisor *s, FILE *out)
+int do_reload(struct server *s, FILE *out)
 {
 	int r;
 
 	notify("STATUS=Reloading the policy.");
-	r = policy_reload(s, out);
+	fflush(out);
+	r = policy_reload(s, fileno(out));
 	if (r == 0)
 		workers_policy_changed(s);
 	notify_status(s, "");
@@ -102,17 +68,17 @@ int do_reload(struct supervisor *s, FILE *out)
 		say_event(MESSAGE_ID_REJECTED, LOG_ERR,
 			  "reload refused; still running policy generation %u", s->generation);
 	else
-		say_event(MESSAGE_ID_LOADED, LOG_NOTICE, "running policy generation %u, %zu rules",
-			  s->generation, policy_n_rules(s->policy));
+		say_event(MESSAGE_ID_LOADED, LOG_NOTICE, "running policy generation %u, %u rules",
+			  s->generation, s->n_rules);
 	return r;
 }
 
 static const struct {
 	const char *word;
-	int (*run)(struct supervisor *s, FILE *out);
+	int (*run)(struct server *s, FILE *out);
 } commands[] = { { "reload", do_reload }, { "status", do_status } };
 
-static void answer(struct supervisor *s, int fd, const char *word)
+static void answer(struct server *s, int fd, const char *word)
 {
 	_cleanup_close_ int memfd = memfd_create("opend-answer", MFD_CLOEXEC);
 	_cleanup_fclose_ FILE *out = memfd < 0 ? NULL : fdopen(dup(memfd), "w");
@@ -130,7 +96,7 @@ static void answer(struct supervisor *s, int fd, const char *word)
 	fdpass_send(fd, &status, sizeof status, &memfd, 1);
 }
 
-static bool may_command(const struct supervisor *s, int fd)
+static bool may_command(const struct server *s, int fd)
 {
 	struct ucred peer = { .uid = (uid_t)-1 };
 	socklen_t len = sizeof peer;
@@ -142,7 +108,7 @@ static bool may_command(const struct supervisor *s, int fd)
 static int on_control(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	_cleanup_close_ int c = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-	struct supervisor *s = data;
+	struct server *s = data;
 	struct pollfd p = { .fd = c, .events = POLLIN };
 	char word[WORD_MAX + 1] = "";
 	ssize_t n;
@@ -164,7 +130,7 @@ static int on_control(sd_event_source *source, int fd, uint32_t events, void *da
 	return 0;
 }
 
-int control_serve(struct supervisor *s)
+int control_serve(struct server *s)
 {
 	int r = sd_event_add_io(s->event, &s->control.source, s->control.fd, EPOLLIN, on_control,
 				s);

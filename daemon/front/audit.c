@@ -3,18 +3,17 @@
  * whose. We keep each pipe's reading end too, so that nothing in it is lost when opend-audit dies
  * and is started again. We never wait for it: what it does not take, workers count. */
 #include <errno.h>
-#include <grp.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include "audit.h"
 #include "fdpass.h"
-#include "supervisor.h"
+#include "front.h"
 
 enum { AGAIN_USEC = 1000000 };
 
-void audit_introduce(struct supervisor *s, const struct worker *w)
+void audit_introduce(struct server *s, const struct worker *w)
 {
 	const struct audit_peer p = { .version = AUDIT_VERSION,
 				      .role = w->role,
@@ -31,7 +30,7 @@ void audit_introduce(struct supervisor *s, const struct worker *w)
 
 static int restart(sd_event_source *source, uint64_t usec, void *data)
 {
-	struct supervisor *s = data;
+	struct server *s = data;
 
 	(void)source;
 	(void)usec;
@@ -43,7 +42,7 @@ static int restart(sd_event_source *source, uint64_t usec, void *data)
 
 static int on_death(sd_event_source *source, const siginfo_t *info, void *data)
 {
-	struct supervisor *s = data;
+	struct server *s = data;
 
 	(void)source;
 	s->audit_child = sd_event_source_unref(s->audit_child);
@@ -57,45 +56,29 @@ static int on_death(sd_event_source *source, const siginfo_t *info, void *data)
 	return 0;
 }
 
-/* In the child. It keeps nothing of what we may. */
-static void __attribute__((noreturn)) become_audit(const struct supervisor *s, int peers)
+int audit_start(struct server *s)
 {
-	char *const argv[] = { (char *)"opend-audit", s->system ? NULL : (char *)"--private",
-			       NULL };
-
-	if (s->system &&
-	    (setgroups(0, NULL) < 0 || setresgid(s->audit_gid, s->audit_gid, s->audit_gid) < 0 ||
-	     setresuid(s->audit_uid, s->audit_uid, s->audit_uid) < 0))
-		_exit(125);
-	if (privilege_drop() < 0)
-		_exit(125);
-	child_exec(s, s->audit_exe, &peers, 1, argv, true);
-}
-
-int audit_start(struct supervisor *s)
-{
+	const struct ask birth = { .type = ASK_BIRTH, .role = ASK_ROLE_AUDIT };
+	struct told told;
 	struct worker *w;
-	int sv[2];
+	int r, sv[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return -errno;
 	shutdown(sv[0], SHUT_RD);
-	s->audit_pid = fork();
-	if (s->audit_pid == 0)
-		become_audit(s, sv[1]);
+	r = ask(s, &birth, &sv[1], 1, &told);
 	close(sv[1]);
 	s->audit = sv[0];
-	if (s->audit_pid < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	LIST_FOREACH (w, &s->workers, all)
 		audit_introduce(s, w);
-	return sd_event_add_child(s->event, &s->audit_child, s->audit_pid, WEXITED, on_death, s) < 0
-		       ? -ENOMEM
-		       : 0;
+	r = sd_event_add_child(s->event, &s->audit_child, told.pid, WEXITED, on_death, s);
+	return r < 0 ? r : 0;
 }
 
 /* The workers have ended; it drains their pipes and ends at the last end of file. */
-void audit_end(struct supervisor *s)
+void audit_end(struct server *s)
 {
 	s->audit = close_fd(s->audit);
 }

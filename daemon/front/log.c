@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <syslog.h>
 #include <systemd/sd-journal.h>
-#include "supervisor.h"
+#include "front.h"
 
 enum { PATIENCE_USEC = 200000 };
 

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ * Asking the supervisor. It is trusted, and answers at once; only while it reads a policy may it
+ * take a moment. */
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <syslog.h>
+#include "fdpass.h"
+#include "front.h"
+
+static int exchange(int sock, const struct ask *ask, const int *fds, size_t n, struct told *told)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	size_t none;
+	int r = fdpass_send(sock, ask, sizeof *ask, fds, n);
+
+	if (r < 0)
+		return r;
+	while (poll(&p, 1, -1) < 0)
+		if (errno != EINTR)
+			return -errno;
+	r = fdpass_recv(sock, told, sizeof *told, NULL, 0, &none);
+	return r < 0 ? r : r == sizeof *told ? 0 : -EPIPE;
+}
+
+int ask(struct server *s, const struct ask *ask, const int *fds, size_t n, struct told *told)
+{
+	struct told unused;
+	int r;
+
+	told = told ? told : &unused;
+	*told = (struct told){ 0 };
+	if (s->supervisor < 0)
+		return -EPIPE;
+	r = exchange(s->supervisor, ask, fds, n, told);
+	/* The kernel's own limits; nothing was sent. */
+	if (r == -EMFILE || r == -ENOMEM || r == -ENOBUFS || r == -ETOOMANYREFS)
+		return r;
+	if (r < 0) {
+		say(LOG_ERR, "opend-supervisor has ended");
+		s->supervisor = close_fd(s->supervisor);
+		sd_event_exit(s->event, r);
+		return r;
+	}
+	return told->result;
+}

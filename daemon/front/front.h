@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT
+ * opend itself, the front: everything that needs no privilege, in a process that has none. It
+ * accepts, has the supervisor say whose a connection is (common/ask.h), finds that identity's
+ * worker or has one born, and hands the connection over. It never reads a byte of a client. What it
+ * does read: fixed-size records of its workers, over pipes, as hostile input; and one-word commands
+ * of root.
+ *
+ * Rooms: main (options, start and end), privilege (from root or systemd to a supervisor with
+ * capabilities and a front without), doors (listening and accepting), clients (connections and
+ * their way to a worker), workers (birth, records, death), lenders, refresh, identities (who has
+ * what), confine (its filter), ask (the supervisor), control (reload and status), check (the offline commands), log. */
+#ifndef OPEND_FRONT_H
+#define OPEND_FRONT_H
+
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+#include "ask.h"
+#include "control.h"
+#include "policy/settings.h"
+#include "stats.h"
+#include "util.h"
+
+enum { PATHS_MAX = 16 };
+
+struct options {
+	const char *listen[PATHS_MAX + 1];	/* [NAME=]PATH */
+	const char *policy[PATHS_MAX + 1];
+	const char *config[PATHS_MAX + 1];
+	const char *control, *user, *audit_user, *worker_ids;
+	unsigned landlock_max;
+	bool require_landlock, verbose;
+	int private_fd;				/* -1: none */
+};
+
+struct door {
+	int fd;
+	char name[64];
+	char *path, *lock_path;			/* ours to remove; NULL: socket activation */
+	int lock_fd;
+	bool no_rights;				/* SO_PASSRIGHTS=0 is in force */
+	sd_event_source *source;
+};
+
+/* What a uid has of us; kept while any identity is its. */
+struct account {
+	uid_t uid;
+	uint32_t n_identities, n_clients;
+	uint32_t n_workers, n_serving, n_stuck;	/* all; not leaving; hanging */
+};
+
+/* Who came, as the supervisor told. Kept while a worker or a client refers to it. */
+struct identity {
+	uint32_t number;			/* its name there */
+	uid_t uid;
+	const struct door *door;
+	char unit[176];
+	struct account *account;
+	struct worker *worker;			/* who serves it; NULL: to be found */
+	uint32_t n_clients;
+	LIST_ENTRY(identity) same_worker;
+};
+
+enum worker_state { WORKER_BORN, WORKER_READY, WORKER_LEAVING };
+
+struct worker {
+	struct server *server;
+	pid_t pid;				/* 0: not born yet */
+	enum birth_role role;
+	enum worker_state state;
+	uint32_t slot, instance;
+	uid_t uid;
+	gid_t gid;
+	bool has_root;				/* `as root` rules: a lender may be asked for */
+	bool dead;				/* only its last records are left */
+	int down, up, audit;			/* audit: reading end, for an opend-audit to come */
+	const struct stats *stats;		/* its page; a worker's word */
+	struct account *account;		/* who pays for it; NULL: everybody (lobby) */
+	uint64_t stuck_since;			/* usec; 0: not stuck */
+	unsigned landlock_abi, confinement;
+	sd_event_source *child, *records, *writable;
+	uint32_t n_clients;
+	uint64_t idle_since;			/* usec, CLOCK_MONOTONIC; while n_clients is 0 */
+	LIST_HEAD(, identity) identities;
+	TAILQ_HEAD(, client) clients, waiting;	/* handed over; not yet */
+	struct worker *lender, *borrower;	/* a worker's lender; a lender's worker */
+	struct worker *successor, *predecessor;	/* while one is refreshed */
+	uint64_t born, left;			/* usec; left: since when it is LEAVING */
+	uint64_t lender_born;			/* of the last lender it got */
+	bool lender_due;			/* it asked too soon after that */
+	sd_event_source *refresh_later;		/* it is too young for one */
+	int lender_end;				/* stream end for a lender that is being born */
+	LIST_ENTRY(worker) all;
+};
+
+struct client {
+	int fd;					/* our duplicate; -1 once only a lender's stream */
+	uint64_t cookie;
+	struct worker *worker;
+	struct identity *identity;		/* NULL: a worker, whose lender we gave it */
+	uint32_t flags;
+	bool handed_over;
+	TAILQ_ENTRY(client) of_worker;
+};
+
+struct server {
+	struct options opt;
+	sd_event *event;
+	int supervisor;				/* SOCK_SEQPACKET to it; -1: it has ended */
+	pid_t supervisor_pid;
+	sd_event_source *supervisor_child;
+	bool system;				/* it can become others; else a private opend */
+	bool stopping;
+	bool units;				/* the kernel can tell a peer's unit */
+	bool in_userns;				/* ids that it cannot name show as 65534 */
+	uid_t uid;				/* ours, while serving */
+	gid_t gid;
+	uint32_t generation, n_rules;		/* of the policy; 0: none is valid */
+	struct settings settings;
+	struct door doors[PATHS_MAX + 1];	/* the last: the private connection's */
+	size_t n_doors;
+	struct door control;
+	struct identity **identities;		/* by number - 1 */
+	uint32_t n_identities;
+	void *accounts;				/* tsearch(3) */
+	struct stats retired;			/* of workers that have ended */
+	uint64_t exits[3];			/* clean, by signal, by SIGSYS */
+	uint64_t loads[2];			/* of the policy: good, refused */
+	int audit;				/* SOCK_SEQPACKET to opend-audit */
+	sd_event_source *audit_child, *audit_later;
+	LIST_HEAD(, worker) workers;
+	struct client **clients;		/* by the lower half of the cookie */
+	uint32_t clients_size, clients_free_hint, n_clients;
+	sd_event_source *accept_pause, *housekeeping;
+	uint64_t last_complaint;
+};
+
+/* privilege.c. The accounts are looked up, the supervisor is started with what we may, and we keep
+ * nothing of it. */
+int privilege_setup(struct server *s);
+
+/* confine.c: from here on, only what serving takes. */
+int front_confine(void);
+
+/* ask.c. Asks and waits for the answer, whose result this is; told may be NULL. Where there is no
+ * answer there is no supervisor any more, and we end. */
+int ask(struct server *s, const struct ask *ask, const int *fds, size_t n, struct told *told);
+
+/* doors.c */
+int doors_open(struct server *s);
+int doors_serve(struct server *s);
+/* Only then are their locks given up: nobody else stands in our place before the old files are gone.
+ * removed: the supervisor has removed them. */
+void doors_close(struct server *s, bool removed);
+int door_listen(struct door *d, const char *path, int type, mode_t mode);
+int door_private(struct server *s);
+/* Out of descriptors or memory: nobody is accepted for a moment; at most one complaint a second. */
+void pause_accepting(struct server *s, int error);
+/* Says why in the protocol's own words, then drops it. Nothing is read. */
+void turn_away(int consume_fd, bool no_rights, int reason);
+
+/* identities.c: whose a connection is, or NULL. */
+struct identity *identity_of(struct server *s, int fd, const struct door *door);
+struct account *account_of(struct server *s, uid_t uid);
+void account_release(struct server *s, struct account *a);
+/* Frees it when nothing refers to it any more. */
+void identity_release(struct server *s, struct identity *i);
+void identity_serve(struct identity *i, struct worker *w);
+
+/* clients.c */
+/* A new connection for whoever serves i. Consumed in any case. */
+void client_welcome(struct server *s, struct identity *i, int consume_fd, bool no_rights);
+struct client *client_new(struct server *s);
+struct client *client_find(struct server *s, const struct worker *w, uint64_t cookie);
+void client_attach(struct worker *w, struct client *c);
+/* Takes c from its worker, whichever of its lists it is on. */
+void client_detach(struct server *s, struct client *c);
+/* Finds c, which has no worker, one. A client who cannot be served is told so. */
+void client_place(struct server *s, struct client *c, uint32_t carried);
+void client_turn_away(struct server *s, struct client *c, int reason);
+/* Takes c off its worker and out of the table, and closes our duplicate. */
+void client_close(struct server *s, struct client *c);
+/* Hands over what waits, as far as the worker's socket has room. */
+void hand_over(struct worker *w);
+/* Whatever blocks in between is interrupted after usec, again and again, until called with 0. */
+void interrupt_after(unsigned usec);
+void close_guarded(int fd, bool no_rights);
+
+/* workers.c */
+uint64_t now_usec(struct server *s);
+/* Who serves i: 0, a positive wire_reason, or -errno. */
+int worker_for(struct server *s, struct identity *i, struct worker **ret);
+/* For an identity (number), or like another (instance); the lobby for neither. */
+int worker_new(struct server *s, enum birth_role role, uid_t payer, uint32_t identity,
+	       uint32_t like, struct worker **ret);
+/* It serves nobody new from here on, and ends when it has given back what it has, or said GOODBYE
+ * to it. */
+void leave(struct server *s, struct worker *w, enum down_type how, int successor_end);
+int down_send(struct worker *w, struct down *d, int fd);
+void workers_policy_changed(struct server *s);
+/* All are told to end; when the last has, or STOP_USEC later, so does the loop. */
+void workers_end(struct server *s);
+void workers_kill(struct server *s);
+void stats_add(struct stats *sum, const struct stats *page);
+/* Ends workers that nobody uses, and tries again to hand over what could not be. */
+void workers_keep_house(struct server *s);
+
+/* lenders.c */
+void want_lender(struct server *s, struct worker *w);
+/* The lender is confined and ready: its worker gets the other end of the stream. */
+void introduce(struct worker *lender);
+/* A lender leaves or is dead. One that was never introduced is still being waited for. */
+void lender_gone(struct worker *lender);
+
+/* refresh.c. Not more often than once a second. */
+void refresh(struct server *s, struct worker *w);
+void refresh_failed(struct worker *w);
+/* The successor is confined and ready: the two are joined, and the old one gives everything up. */
+void succeed(struct server *s, struct worker *fresh);
+
+/* control.c */
+int control_serve(struct server *s);
+int control_ask(const char *path, const char *word, FILE *out);
+int policy_reload(struct server *s, int report_fd);
+int do_reload(struct server *s, FILE *out);
+/* status.c */
+int do_status(struct server *s, FILE *out);
+void notify_status(const struct server *s, const char *prefix);
+void notify(const char *state);
+
+/* check.c: offline commands; return an exit status. */
+int check_policy(const char *const *paths, const char *const *config, bool verbose);
+int print_policy(const char *const *paths);
+
+/* audit.c: opend-audit is started, and started again when it dies. */
+int audit_start(struct server *s);
+/* Tells it whose pipe this is. */
+void audit_introduce(struct server *s, const struct worker *w);
+void audit_end(struct server *s);
+
+/* log.c: one line on stderr, with a <N> prefix under systemd. Bytes that are not printable ASCII
+ * are escaped. */
+void say(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* With a MESSAGE_ID of messages.h, for the journal. */
+void say_event(const char *id, int priority, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif

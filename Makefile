@@ -198,6 +198,9 @@ $(BUILD)/tests/fuzz/fuzz-%: $(BUILD)/obj/tests/fuzz/fuzz-%.o $(POLICY) $(COMMON)
 $(filter %/test-audit-program,$(UNIT)): | $(BUILD)/opend-audit
 $(INTEGRATION): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/integration/harness*.c))
 
+# A long one on the same harness.
+$(BUILD)/tests/soak/test-soak: $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/integration/harness*.c))
+
 # A worker that has been taken over, for the tests of what that is good for. Never installed, which
 # one of them checks.
 BACKDOOR := $(patsubst $(BUILD)/obj/%,$(BUILD)/backdoor/obj/%,$(WORKER))
@@ -262,6 +265,15 @@ check-attack: $(BUILD)/tests/integration/test-attack stage
 	@grep -a '^attack: ' $(BUILD)/logs/integration-test-attack.log
 check-mutants:
 	@scripts/mutants.sh $(MUTANTS)
+
+.PHONY: soak check-kernel
+soak: $(BUILD)/tests/soak/test-soak stage
+	@TEST_TIMEOUT=86400 $(RUN_TESTS) $<
+	@sed -n 's/^soak: //p' $(BUILD)/logs/soak-test-soak.log
+
+check-kernel: tests
+	@BUILD=$(abspath $(BUILD)) scripts/check-kernel.sh \
+		$(patsubst $(BUILD)/%,%,$(UNIT) $(REPLAY) $(INTEGRATION))
 
 # In a build of its own: clang's fuzzer, with its coverage in everything, and sanitizers. What it
 # learns is kept there, what it does not like too.
@@ -376,6 +388,8 @@ help:
 	'make check-race     a quarter of a million requests of each kind while names are swapped' \
 	'make check-attack   one user does his worst, another opens fifty files a second' \
 	'make check-mutants  takes each defence out and wants its test to fail; MUTANTS="NAME..."' \
+	'make soak           opens under kills, reloads, restarts for SOAK_SECONDS=600' \
+	'make check-kernel   unit and integration tests under Debian 12'"'"'s kernel, in qemu' \
 	'make fuzz           each fuzz target for FUZZ_SECONDS=60, with clang and sanitizers' \
 	'make coverage       what the tests reach, in build/coverage/html; 1 when too little' \
 	'make lint           format-check, shellcheck, mandoc -Tlint' \

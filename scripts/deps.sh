@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The one list of what opend needs from the system, and how to get it on Debian 12.
 #
-#   scripts/deps.sh [build|check|coverage|all]    default: all
+#   scripts/deps.sh [build|check|coverage|kernel|all]    default: all
 #
 # Nothing missing: does nothing. Else root installs with apt-get, a user through sudo, and whoever
 # can do neither gets the exact line and exit status 2. DEPS=0 never installs. Each need is probed
@@ -53,6 +53,12 @@ coverage() {
 	need clang tool clang
 	need llvm tool llvm-cov				# reads what clang's counters counted
 }
+# For make check-kernel.
+kernel() {
+	need qemu-system-x86 tool qemu-system-x86_64	# runs it, in software
+	need e2fsprogs tool mke2fs			# makes its disk
+	need kmod tool depmod				# knows its modules
+}
 # To work on it, and for .ci/run.
 lint() {
 	need clang tool clang				# the second compiler; none of its warnings either
@@ -67,8 +73,9 @@ case ${1:-all} in
 build) build ;;
 check) build && check ;;
 coverage) build && check && coverage ;;
+kernel) build && check && kernel ;;
 all) build && check && lint ;;
-*) echo "usage: scripts/deps.sh [build|check|coverage|all]" >&2 && exit 2 ;;
+*) echo "usage: scripts/deps.sh [build|check|coverage|kernel|all]" >&2 && exit 2 ;;
 esac
 [ -n "$missing" ] || exit 0
 

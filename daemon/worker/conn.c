@@ -552,7 +552,9 @@ void conn_readable(struct worker *w, struct conn *c)
 	interrupt_repeatedly(w, c, false);
 	if (n < 0) {
 		/* Out-of-band data makes a socket readable with nothing to read, for ever. */
-		if ((errno != EAGAIN && errno != EINTR) || ++c->spurious > SPURIOUS_MAX)
+		if (errno != EAGAIN && errno != EINTR)
+			conn_goodbye(w, c, WIRE_RESOURCES);
+		else if (++c->spurious > SPURIOUS_MAX)
 			conn_goodbye(w, c, WIRE_FRAME);
 		settle(w, c);
 		return;

@@ -162,7 +162,7 @@ static int raw_read(struct raw *r, char *buf, size_t len, int64_t deadline)
 
 int raw_recv(struct raw *r, void *buf, int *ret_fd, int msec)
 {
-	int64_t deadline = now_msec() + msec;
+	int64_t deadline = now_msec() + patience(msec);
 	struct wire_header h;
 	int got;
 

@@ -195,7 +195,7 @@ int control(const struct opend *o, const char *word, char **ret_text)
 
 	sys(connect(fd, (struct sockaddr *)&a, sizeof a));
 	sys(send(fd, word, strlen(word), MSG_NOSIGNAL));
-	ensure(poll(&p, 1, 20000) == 1, "no answer to %s", word);
+	ensure(poll(&p, 1, (int)patience(20000)) == 1, "no answer to %s", word);
 	said_ready(o);
 	ensure(fdpass_recv(fd, &status, sizeof status, &answer, 1, &n_fds) == sizeof status &&
 		       n_fds == 1,
@@ -320,7 +320,8 @@ void opend_stop(struct opend *o)
 	sys(kill(o->pid, SIGTERM));
 	ensure(within(10000, waitpid(o->pid, &status, WNOHANG) == o->pid),
 	       "SIGTERM did not end it");
-	ensure(now_msec() - began < 5000, "SIGTERM took %lld ms", (long long)(now_msec() - began));
+	ensure(now_msec() - began < patience(5000), "SIGTERM took %lld ms",
+	       (long long)(now_msec() - began));
 	ensure(WIFEXITED(status) && WEXITSTATUS(status) == 0, "it ended with status %#x",
 	       (unsigned)status);
 	ensure(o->activated || access(o->socket, F_OK) < 0, "%s was left behind", o->socket);

@@ -94,6 +94,13 @@ int64_t now_msec(void)
 	return ts.tv_sec * INT64_C(1000) + ts.tv_nsec / 1000000;
 }
 
+int64_t patience(int64_t time)
+{
+	const char *factor = getenv("CK_TIMEOUT_MULTIPLIER");
+
+	return time * (factor && atoi(factor) > 1 ? atoi(factor) : 1);
+}
+
 void sleep_msec(int msec)
 {
 	struct timespec ts = { .tv_sec = msec / 1000, .tv_nsec = msec % 1000 * 1000000L };
@@ -159,17 +166,21 @@ static void finish(void)
 	no_process_left();
 }
 
-void harness_add(Suite *s, const char *name, const TTest *test, int timeout, enum harness_for whom)
+TCase *harness_case(Suite *s, const char *name, int timeout)
 {
-	TCase *c;
+	TCase *c = tcase_create(name);
 
-	if ((whom == FOR_ROOT && second_run) || (whom == FOR_USER && is_root()))
-		return;
-	c = tcase_create(name);
 	tcase_set_timeout(c, timeout);
 	tcase_add_checked_fixture(c, begin, finish);
-	tcase_add_test(c, test);
 	suite_add_tcase(s, c);
+	return c;
+}
+
+void harness_add(Suite *s, const char *name, const TTest *test, int timeout, enum harness_for whom)
+{
+	if ((whom == FOR_ROOT && second_run) || (whom == FOR_USER && is_root()))
+		return;
+	tcase_add_test(harness_case(s, name, timeout), test);
 }
 
 static int run_suite(Suite *(*suite)(void))

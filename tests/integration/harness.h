@@ -42,6 +42,7 @@ int harness_main(const char *name, Suite *(*suite)(void));
 /* A case of one test, with a timeout in seconds, added to the suite. ADD_ROOT is for tests that
  * begin with needs_root(): they are left out of the second run, having been in the first. ADD_USER
  * is for tests of an opend that an ordinary user started: they are left to the second run. */
+TCase *harness_case(Suite *s, const char *name, int timeout);
 enum harness_for { FOR_ALL, FOR_ROOT, FOR_USER };
 void harness_add(Suite *s, const char *name, const TTest *test, int timeout, enum harness_for whom);
 #define ADD(suite, test, timeout)      harness_add((suite), #test, (test), (timeout), FOR_ALL)
@@ -78,10 +79,12 @@ int harness_ok(int r, const char *file, int line, const char *call);
 
 int64_t now_msec(void);
 void sleep_msec(int msec);
-/* Waits until `claim` holds, at most msec; evaluates to whether it did. */
+/* A deadline, in whatever unit, where everything is slow: times CK_TIMEOUT_MULTIPLIER. */
+int64_t patience(int64_t time);
+/* Waits until `claim` holds, at most patience(msec); evaluates to whether it did. */
 #define within(msec, claim)                                                                        \
 	__extension__({                                                                            \
-		int64_t until_ = now_msec() + (msec);                                              \
+		int64_t until_ = now_msec() + patience(msec);                                              \
 		bool held_;                                                                        \
 		while (!(held_ = (claim)) && now_msec() < until_)                                  \
 			sleep_msec(5);                                                             \

@@ -63,10 +63,10 @@ static void ask_promptly(void *arg)
 	struct openc_conn *c = connect_to(v->socket);
 	int64_t began = now_msec();
 
-	ok(openc_set_timeout(c, 3000));
+	ok(openc_set_timeout(c, (int)patience(3000)));
 	ensure(openc_open(c, v->file, O_RDONLY, 0) < 0, "it was granted");
-	ensure(openc_reason(c) != OPENC_R_TIMEOUT && now_msec() - began < 2000, "it took %lld ms",
-	       (long long)(now_msec() - began));
+	ensure(openc_reason(c) != OPENC_R_TIMEOUT && now_msec() - began < patience(2000),
+	       "it took %lld ms", (long long)(now_msec() - began));
 	ensure(verdict(c, v->other, O_RDONLY) == 0, "%s", openc_message(c));
 	openc_free(c);
 }
@@ -503,7 +503,7 @@ static void fill_the_pipe(void *arg)
 	struct openc_conn *c = connect_to(v->socket);
 	int error = 0;
 
-	ok(openc_set_timeout(c, 3000));
+	ok(openc_set_timeout(c, (int)patience(3000)));
 	for (int i = 0; i < 5000 && !error; i++)
 		error = verdict(c, v->file, O_RDONLY);
 	ensure(error == EAGAIN && openc_reason(c) == OPENC_R_AUDIT, "errno %d: %s", error,

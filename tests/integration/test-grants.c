@@ -235,7 +235,8 @@ START_TEST(fifo_without_a_writer)
 	ask_for(&o, alice, plain, O_RDONLY, "plain\n");
 	began = now_msec();
 	ask_refused(&o, alice, fifo, O_RDONLY, EACCES, OPENC_R_TYPE);
-	ensure(now_msec() - began < 2000, "it took %lld ms", (long long)(now_msec() - began));
+	ensure(now_msec() - began < patience(2000), "it took %lld ms",
+	       (long long)(now_msec() - began));
 	ask_for(&o, alice, plain, O_RDONLY, "plain\n");
 	opend_stop(&o);
 }
@@ -253,7 +254,8 @@ START_TEST(fifo_that_a_rule_names)
 	o = OPEND();
 	began = now_msec();
 	ask_for(&o, alice, fifo, O_RDONLY, NULL);
-	ensure(now_msec() - began < 2000, "it took %lld ms", (long long)(now_msec() - began));
+	ensure(now_msec() - began < patience(2000), "it took %lld ms",
+	       (long long)(now_msec() - began));
 	opend_stop(&o);
 }
 END_TEST

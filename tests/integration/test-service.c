@@ -53,7 +53,8 @@ START_TEST(sigterm_with_a_client)
 	sys(kill(o.pid, SIGTERM));
 	sys(waitpid(o.pid, &status, 0));
 	ensure(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", (unsigned)status);
-	ensure(now_msec() - began < 5000, "it took %lld ms", (long long)(now_msec() - began));
+	ensure(now_msec() - began < patience(5000), "it took %lld ms",
+	       (long long)(now_msec() - began));
 	client_wait(&c);
 	ensure(access(o.socket, F_OK) < 0 && access(o.control, F_OK) < 0,
 	       "a socket was left behind");
@@ -330,7 +331,8 @@ static void see_the_worker_die(void *arg)
 	turn(v, 2, NULL);
 	began = now_msec();
 	ensure(raw_ended(&r, &goodbye, 5000), "the connection goes on");
-	ensure(now_msec() - began < 1000, "it took %lld ms", (long long)(now_msec() - began));
+	ensure(now_msec() - began < patience(1000), "it took %lld ms",
+	       (long long)(now_msec() - began));
 	raw_close(&r);
 	/* And the next one works. */
 	r = raw_connect(v->socket);

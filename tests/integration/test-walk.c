@@ -25,7 +25,8 @@ static void ask_promptly(void *arg)
 	ok(openc_set_timeout(c, 5000));
 	ensure(verdict(c, v->path, O_RDONLY) == v->error && openc_reason(c) == v->reason, "%s",
 	       openc_message(c));
-	ensure(now_msec() - began < 3000, "it took %lld ms", (long long)(now_msec() - began));
+	ensure(now_msec() - began < patience(3000), "it took %lld ms",
+	       (long long)(now_msec() - began));
 	ensure(verdict(c, v->plain, O_RDONLY) == 0, "%s", openc_message(c));
 	openc_free(c);
 }

@@ -37,6 +37,7 @@ build() {
 # To run the tests.
 check() {
 	need check library check			# the unit and integration tests' framework
+	need g++ tool c++				# openc.h is for C++ as well
 	need strace tool strace				# what a grant costs in system calls is traced
 	if [ "$(id -u)" -eq 0 ]; then			# only root can boot a system to test in
 		need systemd-container tool systemd-nspawn

@@ -294,6 +294,35 @@ START_TEST(json_is_json)
 }
 END_TEST
 
+/* All commands and options that --help names, and no other command. */
+START_TEST(completion_is_complete)
+{
+	char *file;
+
+	if (!getenv("STAGE") || RUN("bash", "--version").status)
+		skip("completion is not installed, or there is no bash");
+	file = text("%s/usr/local/share/bash-completion/completions/openc", getenv("STAGE"));
+	begin();
+	expect(text("$OPENC --help | sed -n '/^Commands/,/^WHO/s/^  \\([a-z][a-z]*\\) .*/\\1/p' | "
+		    "sort "
+		    ">%s; "
+		    "bash -c '. %s; COMP_WORDS=(openc \"\"); COMP_CWORD=1; _openc; "
+		    "printf \"%%s\\n\" \"${COMPREPLY[@]}\"' | grep -v ^- | sort | diff - %s",
+		    at("run/commands"), file, at("run/commands")),
+	       0, "");
+	expect(text("$OPENC --help | awk '/^  [a-z]/ { c = $1 } /^WHO/ { c = \"\" } c { "
+		    "while (match($0, /--[a-z]+/)) { print c, substr($0, RSTART, RLENGTH); "
+		    "$0 = substr($0, RSTART + RLENGTH) } }' >%s; test -s %s && "
+		    "while read -r c o; do bash -c '. %s; COMP_WORDS=(openc $1 -); COMP_CWORD=2; "
+		    "_openc; printf \"%%s\\n\" \"${COMPREPLY[@]}\"' bash $c | grep -q -e \"^$o\" "
+		    "|| "
+		    "echo $c $o; done <%s",
+		    at("run/options"), at("run/options"), file, at("run/options")),
+	       0, "");
+	end();
+}
+END_TEST
+
 /* ---- launch ---- */
 
 static void no_opend_left(void)
@@ -346,6 +375,7 @@ static Suite *suite(void)
 	ADD(s, status_in_three_forms, 30);
 	ADD(s, status_says_what_is_degraded, 30);
 	ADD(s, json_is_json, 30);
+	ADD(s, completion_is_complete, 30);
 	ADD(s, launch_gives_a_command_an_opend_of_its_own, 60);
 	return s;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What opend-audit is told. Each worker has a pipe of its own, so who wrote a record is known by
- * where it was read and cannot be forged: the supervisor tells whose pipe it is (struct
+ * where it was read and cannot be forged: opend tells whose pipe it is (struct
  * audit_peer, a SOCK_SEQPACKET packet with the pipe's reading end). A record is one write(2) of at
  * most PIPE_BUF bytes, so it arrives whole or not at all (pipe(7)). The worker's own words in it
  * are hostile to the reader. */
@@ -15,7 +15,7 @@ enum { AUDIT_VERSION = 1, AUDIT_RECORD_MAX = 4096 };
 /* Descriptors with which opend-audit is started. */
 enum audit_fd { AUDIT_FD_PEERS = 3, AUDIT_FDS_END = 4 };
 
-/* From the supervisor, with one descriptor. End of file on the socket ends opend-audit as soon as
+/* From opend, with one descriptor. End of file on the socket ends opend-audit as soon as
  * every pipe is at its end too. */
 struct audit_peer {
 	uint32_t version, role;		/* enum birth_role */

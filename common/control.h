@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * What supervisor and workers say to each other. Downwards: fixed-size packets on a
- * SOCK_SEQPACKET socketpair whose upper end is shut for reading, some with one descriptor.
- * Upwards: fixed-size records on a *pipe*, because a pipe carries no descriptor: a worker that
- * could push one at the supervisor could hang it for ever in close(2). The supervisor treats every
- * record as hostile; the worker trusts every packet. Both are host-endian, one build to one build
- * (the version is checked at birth). */
+ * What opend and workers say to each other; their birth certificates are the supervisor's.
+ * Downwards: fixed-size packets on a SOCK_SEQPACKET socketpair whose upper end is shut for reading,
+ * some with one descriptor. Upwards: fixed-size records on a *pipe*, because a pipe carries no
+ * descriptor: a worker that could push one at opend could hang it for ever in close(2). opend
+ * treats every record as hostile; the worker trusts every packet. All are host-endian, one build to
+ * one build (the version is checked at birth). */
 #ifndef OPEND_CONTROL_H
 #define OPEND_CONTROL_H
 
@@ -15,8 +15,8 @@ enum { CONTROL_VERSION = 1 };
 
 /* Descriptors with which opend-worker is started. */
 enum worker_fd {
-	WORKER_FD_DOWN = 3,	/* SOCK_SEQPACKET: packets from the supervisor */
-	WORKER_FD_UP = 4,	/* pipe: records to the supervisor */
+	WORKER_FD_DOWN = 3,	/* SOCK_SEQPACKET: packets from opend */
+	WORKER_FD_UP = 4,	/* pipe: records to opend */
 	WORKER_FD_BIRTH = 5,	/* sealed memfd: struct birth, groups, policy text */
 	WORKER_FD_STATS = 6,	/* memfd sealed against shrinking: struct stats */
 	WORKER_FD_AUDIT = 7,	/* pipe: records to opend-audit */

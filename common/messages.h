@@ -11,7 +11,7 @@
 #define MESSAGE_ID_SUPPRESSED "4cfe9bc1579e4c13b37ce0a9c4ca956b" /* held back by the worker */
 #define MESSAGE_ID_LOST	      "d48a9572914d434db2357b2ff8e76ea1" /* not taken by the journal */
 #define MESSAGE_ID_MALFORMED  "01c54d4b03ab44dfaaaf95703a8d6bb2"
-/* From the supervisor. */
+/* From opend. */
 #define MESSAGE_ID_LOADED   "a7eb1f4a754e4b8cb0f4037e9194e843"
 #define MESSAGE_ID_REJECTED "5c9a06d8cf7b4ea8bbe4173615cde3bc"
 #define MESSAGE_ID_DEGRADED "dafdfb190b53425ca41a979acebf4352"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A worker's stats page: a memfd that it shares with the supervisor, sealed against shrinking (a
- * page that went away would kill the supervisor by SIGBUS). The worker writes, at no cost worth
- * measuring; the supervisor reads, and believes nothing: the numbers are hints, they add up for
+ * A worker's stats page: a memfd that it shares with opend, sealed against shrinking (a
+ * page that went away would kill opend by SIGBUS). The worker writes, at no cost worth
+ * measuring; opend reads, and believes nothing: the numbers are hints, they add up for
  * status, and the worst a lie can do is to have the liar replaced. Each field is written by one
  * thread and read whole. */
 #ifndef OPEND_STATS_H

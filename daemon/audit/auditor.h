@@ -127,7 +127,7 @@ struct auditor {
 };
 
 int pipes_init(struct auditor *a);
-/* Takes the pipes that the supervisor has sent. */
+/* Takes the pipes that opend has sent. */
 int pipes_accept(struct auditor *a);
 bool pipes_full(struct auditor *a);
 /* One bounded read of each of some pipes that have something. */

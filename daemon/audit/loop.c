@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * One thread, one poll(2) of three things: the supervisor's socket, the sink while it is full, and
+ * One thread, one poll(2) of three things: opend's socket, the sink while it is full, and
  * the pipes (an epoll of their own, so that all of them are let rest at once). Nothing else waits
  * anywhere, and it is never woken for nothing. */
 #include <poll.h>

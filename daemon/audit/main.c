@@ -51,7 +51,7 @@ static void on_alarm(int signal_number)
 	(void)signal_number;
 }
 
-/* We end by TERM, or with the supervisor; a terminal's ^C is for him, and his last workers' records
+/* We end by TERM, or with opend; a terminal's ^C is for him, and his last workers' records
  * are still to be written. */
 static void set_signals(sigset_t *ret_waiting)
 {

@@ -55,7 +55,7 @@ static void account(struct auditor *a, struct peer *p)
 
 static void end(struct auditor *a, struct peer *p)
 {
-	/* close(2) is not enough while the supervisor has not closed its own copy (epoll(7)). */
+	/* close(2) is not enough while opend has not closed its own copy (epoll(7)). */
 	if (!p->held)
 		watch(a, p, EPOLL_CTL_DEL);
 	p->fd = close_fd(p->fd);

@@ -4,8 +4,8 @@
  * journal does not read; here nothing may wait.
  *
  * The journal's socket is connected once. Where systemd listens on it, it stays the same when
- * journald restarts; where it does go away, stderr is what remains. stderr is shared with the
- * supervisor, so it is not made non-blocking: a socket is written with MSG_DONTWAIT, anything else
+ * journald restarts; where it does go away, stderr is what remains. stderr is shared with
+ * opend, so it is not made non-blocking: a socket is written with MSG_DONTWAIT, anything else
  * only when poll(2) says so, at most PIPE_BUF bytes at once, and under an interval timer that ends
  * the write(2) of whoever lost that race to another writer. */
 #include <limits.h>

@@ -176,7 +176,7 @@ static uint16_t account_of(struct worker *w, const struct ucred *peer)
 	return (uint16_t)free_one;
 }
 
-/* The kernel knows whose connection it is, so we can see for ourselves that the supervisor did not
+/* The kernel knows whose connection it is, so we can see for ourselves that opend did not
  * hand us another identity's. The lobby serves anybody; a lender's peer is a worker. */
 static bool peer_is_ours(struct worker *w, int fd, const struct down *d, uint16_t *ret_account)
 {
@@ -241,7 +241,7 @@ static void discard(struct worker *w, struct conn *c)
 	c->retry = false;
 }
 
-/* Back to the free list. The supervisor's duplicate keeps the socket alive, and with it its place
+/* Back to the free list. opend's duplicate keeps the socket alive, and with it its place
  * in our epoll set, so that is taken back by name. */
 static void drop(struct worker *w, struct conn *c)
 {

@@ -4,7 +4,7 @@
  * says GOODBYE, what it has not answered was not done, and is sent to the next one. A lender that
  * vanishes without a word may have done it or not, so its requests fail.
  *
- * At the first such request there is no lender yet: the supervisor is asked for one. */
+ * At the first such request there is no lender yet: opend is asked for one. */
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * From birth to service. The order is the point (opend-security(7)): non-dumpable, ambient set
  * cleared, groups, gids, uids, capabilities; everything read back; then policy and memory; then
- * Landlock, then seccomp; and only then READY, for which the supervisor waits before it hands over
+ * Landlock, then seccomp; and only then READY, for which opend waits before it hands over
  * a connection. Where a step fails we say which, and end. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Release and adoption. The supervisor keeps a duplicate of each connection, so giving one back is
+ * Release and adoption. opend keeps a duplicate of each connection, so giving one back is
  * a cookie and closing our end; another worker adopts it, and the client notices nothing. A
  * connection is given back only between a reply and the next request: what the client has written
  * meanwhile waits in the socket. Three uses: our policy was reloaded, the service restarts, or a
  * base of our Landlock domain is out of date (refresh). Only the last needs something carried:
  * the request that we could not serve, and what was read behind it, goes to the successor
- * directly, never through the supervisor. */
+ * directly, never through opend. */
 #include <errno.h>
 #include <sys/socket.h>
 #include "worker.h"
@@ -106,7 +106,7 @@ void release_overdue(struct worker *w, uint64_t now)
 	}
 }
 
-/* The packet was sent before the supervisor was told of the release, and the supervisor tells us
+/* The packet was sent before opend was told of the release, and opend tells us
  * in the same order: so the next one is this connection's. */
 void release_inherit(struct worker *w, struct conn *c)
 {

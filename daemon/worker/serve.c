@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The loop: one thread, one epoll. Clients, the lender and the supervisor's packets. The
- * supervisor's end of file ends us: nobody serves without a supervisor. */
+ * The loop: one thread, one epoll. Clients, the lender and opend's packets. opend's end of file
+ * ends us: nobody serves without opend. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -27,7 +27,7 @@ static uint64_t coarse_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* Whole or not at all: a record is smaller than PIPE_BUF. Blocks while the supervisor is behind. */
+/* Whole or not at all: a record is smaller than PIPE_BUF. Blocks while opend is behind. */
 void up_send(uint32_t type, uint32_t a, uint32_t b, uint64_t cookie)
 {
 	const struct up u = { .type = type, .a = a, .b = b, .cookie = cookie };
@@ -36,7 +36,7 @@ void up_send(uint32_t type, uint32_t a, uint32_t b, uint64_t cookie)
 		;
 }
 
-/* One packet of the supervisor. Returns false at its end of file. */
+/* One packet of opend. Returns false at its end of file. */
 static bool take_packet(struct worker *w)
 {
 	_cleanup_close_ int fd = -1;
@@ -47,7 +47,7 @@ static bool take_packet(struct worker *w)
 	if (r == -EAGAIN)
 		return true;
 	if (r == -EMFILE) {
-		/* The connection is lost, but the supervisor's duplicate must go as well. We do
+		/* The connection is lost, but opend's duplicate must go as well. We do
 		 * not know its cookie: it dies with us, and a fresh worker starts. */
 		return false;
 	}

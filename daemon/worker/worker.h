@@ -137,7 +137,7 @@ struct worker {
 		size_t len;
 		char path[PATH_MAX];
 	} parent;			/* lender only: the directory it looked into last */
-	struct stats *stats;		/* shared with the supervisor */
+	struct stats *stats;		/* shared with opend */
 	int rules_fd;			/* sealed memfd: the policy text, for RULES */
 	int epoll;
 	struct conn *conns;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * openc status: the word "status" to the control socket, a memfd with the answer back, which is
- * shown for people, as JSON or as it is. The opend speaks with root only. */
+ * shown for people, as JSON or as it is. opend speaks with root only. */
 #include <getopt.h>
 #include <poll.h>
 #include <sys/socket.h>

@@ -28,6 +28,8 @@ void audit_introduce(struct server *s, const struct worker *w)
 		    (int)w->pid);
 }
 
+static void start_again_later(struct server *s);
+
 static int restart(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct server *s = data;
@@ -35,9 +37,17 @@ static int restart(sd_event_source *source, uint64_t usec, void *data)
 	(void)source;
 	(void)usec;
 	s->audit_later = sd_event_source_unref(s->audit_later);
-	if (audit_start(s) < 0)
+	if (audit_start(s) < 0) {
 		say(LOG_WARNING, "cannot start opend-audit");
+		start_again_later(s);
+	}
 	return 0;
+}
+
+static void start_again_later(struct server *s)
+{
+	sd_event_add_time_relative(s->event, &s->audit_later, CLOCK_MONOTONIC, AGAIN_USEC, 0,
+				   restart, s);
 }
 
 static int on_death(sd_event_source *source, const siginfo_t *info, void *data)
@@ -51,8 +61,7 @@ static int on_death(sd_event_source *source, const siginfo_t *info, void *data)
 		return 0;
 	say(LOG_WARNING, "opend-audit ended (%s %d) and is started again",
 	    info->si_code == CLD_EXITED ? "exit" : "signal", info->si_status);
-	sd_event_add_time_relative(s->event, &s->audit_later, CLOCK_MONOTONIC, AGAIN_USEC, 0,
-				   restart, s);
+	start_again_later(s);
 	return 0;
 }
 
@@ -68,13 +77,14 @@ int audit_start(struct server *s)
 	shutdown(sv[0], SHUT_RD);
 	r = ask(s, &birth, &sv[1], 1, &told);
 	close(sv[1]);
-	s->audit = sv[0];
-	if (r < 0)
+	if (r < 0) {
+		close(sv[0]);
 		return r;
+	}
+	s->audit = sv[0];
 	LIST_FOREACH (w, &s->workers, all)
 		audit_introduce(s, w);
-	r = sd_event_add_child(s->event, &s->audit_child, told.pid, WEXITED, on_death, s);
-	return r < 0 ? r : 0;
+	return watch_child(s, &s->audit_child, told.pid, on_death, s);
 }
 
 /* The workers have ended; it drains their pipes and ends at the last end of file. */

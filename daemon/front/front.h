@@ -194,6 +194,9 @@ int worker_for(struct server *s, struct identity *i, struct worker **ret);
 /* For an identity (number), or like another (instance); the lobby for neither. */
 int worker_new(struct server *s, enum birth_role role, uid_t payer, uint32_t identity,
 	       uint32_t like, struct worker **ret);
+/* Has its death told, for certain. */
+int watch_child(struct server *s, sd_event_source **ret, pid_t pid,
+		sd_event_child_handler_t on_end, void *data);
 /* It serves nobody new from here on, and ends when it has given back what it has, or said GOODBYE
  * to it. */
 void leave(struct server *s, struct worker *w, enum down_type how, int successor_end);

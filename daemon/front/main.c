@@ -262,10 +262,7 @@ static int on_supervisor_death(sd_event_source *source, const siginfo_t *info, v
 /* Nothing can be done without it. */
 static int watch_supervisor(struct server *s)
 {
-	int r = sd_event_add_child(s->event, &s->supervisor_child, s->supervisor_pid, WEXITED,
-				   on_supervisor_death, s);
-
-	return r < 0 ? r : 0;
+	return watch_child(s, &s->supervisor_child, s->supervisor_pid, on_supervisor_death, s);
 }
 
 /* At its end of file it removes our sockets' files. True when it has. */

@@ -10,7 +10,7 @@
 #include "fuzz.h"
 
 static char tree[] = "/tmp/opend-fuzz-XXXXXX";
-static struct worker w = { .rules_fd = -1, .epoll = -1, .lender.fd = -1 };
+static struct worker w = { .rules_fd = -1, .epoll = -1, .lender.fd = -1, .parent.fd = -1 };
 static struct stats stats;
 
 static const char rules[] = "allow read,list under %1$s/a except %1$s/a/except to anyone\n"

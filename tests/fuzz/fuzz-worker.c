@@ -100,7 +100,7 @@ static void begin(struct world *x, uint32_t role)
 		x->clients[i].fd = -1;
 	w->birth.role = role;
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
-	w->lender.fd = w->successor = w->predecessor = -1;
+	w->lender.fd = w->parent.fd = w->successor = w->predecessor = -1;
 	w->lender.wanted = w->lender.none = false;
 	w->releasing = w->refresh_wanted = false;
 	w->n_labels = w->n_accounts = 1;

@@ -30,7 +30,7 @@ enum ask_type {
 			 * in instance the youngest process that serves just that, 0: none */
 	ASK_BIRTH,	/* role + its ends of down, up, stats, audit -> instance, slot, pid, uid, gid.
 			 * Worker: for identity, or, when that is 0, as instance is. Lender: for
-			 * identity. Lobby. opend-audit: + its end alone */
+			 * identity. Lobby. opend-audit: + its end and its stats */
 	ASK_KILL,	/* instance: SIGKILL */
 	ASK_BURY,	/* instance: it is dead and has been waited for */
 };

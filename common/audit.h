@@ -13,7 +13,11 @@
 enum { AUDIT_VERSION = 1, AUDIT_RECORD_MAX = 4096 };
 
 /* Descriptors with which opend-audit is started. */
-enum audit_fd { AUDIT_FD_PEERS = 3, AUDIT_FDS_END = 4 };
+enum audit_fd {
+	AUDIT_FD_PEERS = 3,
+	AUDIT_FD_STATS = 4,	/* memfd: a struct stats, of which it counts audit_dropped */
+	AUDIT_FDS_END = 5,
+};
 
 /* From opend, with one descriptor. End of file on the socket ends opend-audit as soon as
  * every pipe is at its end too. */

@@ -3,7 +3,7 @@
  * page that went away would kill opend by SIGBUS). The worker writes, at no cost worth
  * measuring; opend reads, and believes nothing: the numbers are hints, they add up for
  * status, and the worst a lie can do is to have the liar replaced. Each field is written by one
- * thread and read whole. */
+ * thread and read whole. opend-audit has one too, in which it counts what the journal lost. */
 #ifndef OPEND_STATS_H
 #define OPEND_STATS_H
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include "audit.h"
 #include "control.h"
+#include "stats.h"
 #include "util.h"
 
 /* ---- record.c: bytes in, struct out ---- */
@@ -121,6 +122,7 @@ struct auditor {
 	uint64_t malformed_total;
 	uint64_t gone_lost, gone_malformed; /* of slots that were needed */
 	bool peers_ended;		    /* no more pipes will come */
+	struct stats *stats;		    /* shared with the supervisor */
 	bool swept; /* of denials that were held when the journal got stuck */
 	struct peer peers[PEERS_MAX];
 	char buffers[PEERS_MAX][AUDIT_RECORD_MAX];

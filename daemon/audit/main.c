@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * From start to service: look at who we are, reach for the journal, give everything up, run. The
- * supervisor starts us with a socket on descriptor 3 over which the pipes come; that is all that
- * we ever hold. */
+ * supervisor starts us with a socket on descriptor 3 over which the pipes come, and on 4 a page for
+ * what we count; that is all that we ever hold. */
 #include <fcntl.h>
 #include <getopt.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -97,9 +98,25 @@ static bool socket_is_there(void)
 	       type == SOCK_SEQPACKET;
 }
 
+/* The page may be missing; then nobody reads what is counted. */
+static void share_stats(struct auditor *a)
+{
+	static struct stats nobodys;
+	void *p = MAP_FAILED;
+	struct stat st;
+
+	if (fstat(AUDIT_FD_STATS, &st) == 0 && st.st_size == sizeof nobodys)
+		p = mmap(NULL, sizeof nobodys, PROT_READ | PROT_WRITE, MAP_SHARED, AUDIT_FD_STATS,
+			 0);
+	a->stats = p == MAP_FAILED ? &nobodys : p;
+	close(AUDIT_FD_STATS);
+}
+
 static int prepare(struct auditor *a, const char *journal)
 {
 	struct rlimit files;
+
+	share_stats(a);
 
 	if (syscall(SYS_close_range, AUDIT_FDS_END, ~0U, 0) < 0)
 		return -errno;

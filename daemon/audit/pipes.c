@@ -165,6 +165,9 @@ static int deliver(struct auditor *a, struct peer *p, const struct record *rec)
 	}
 	if (r != -EAGAIN || rec->fixed.decision == AUDIT_GRANT || !journal_stuck(a))
 		return r;
+	/* Those that were held back, their worker has counted. */
+	if (rec->fixed.decision != AUDIT_SUPPRESSED)
+		stats_count(&a->stats->audit_dropped);
 	p->lost += rec->fixed.decision == AUDIT_SUPPRESSED ? rec->fixed.held_back : 1;
 	account(a, p);
 	return 0;

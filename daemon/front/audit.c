@@ -72,10 +72,15 @@ int audit_start(struct server *s)
 	struct worker *w;
 	int r, sv[2];
 
+	if (!s->audit_stats) {
+		s->audit_stats_fd = share_stats(&s->audit_stats);
+		if (s->audit_stats_fd < 0)
+			return s->audit_stats_fd;
+	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return -errno;
 	shutdown(sv[0], SHUT_RD);
-	r = ask(s, &birth, &sv[1], 1, &told);
+	r = ask(s, &birth, (int[]){ sv[1], s->audit_stats_fd }, 2, &told);
 	close(sv[1]);
 	if (r < 0) {
 		close(sv[0]);

@@ -128,6 +128,8 @@ struct server {
 	uint64_t exits[3];			/* clean, by signal, by SIGSYS */
 	uint64_t loads[2];			/* of the policy: good, refused */
 	int audit;				/* SOCK_SEQPACKET to opend-audit */
+	int audit_stats_fd;			/* the page in which every opend-audit counts */
+	const struct stats *audit_stats;
 	sd_event_source *audit_child, *audit_later;
 	LIST_HEAD(, worker) workers;
 	struct client **clients;		/* by the lower half of the cookie */
@@ -205,6 +207,9 @@ void workers_policy_changed(struct server *s);
 /* All are told to end; when the last has, or STOP_USEC later, so does the loop. */
 void workers_end(struct server *s);
 void workers_kill(struct server *s);
+/* The page that a child shares with us; returns what it is given. Sealed, or it could be shrunk
+ * under our eyes. */
+int share_stats(const struct stats **ret);
 void stats_add(struct stats *sum, const struct stats *page);
 /* Ends workers that nobody uses, and tries again to hand over what could not be. */
 void workers_keep_house(struct server *s);

@@ -102,6 +102,7 @@ int do_status(struct server *s, FILE *out)
 	uint32_t links = 0;
 
 	stats_add(&sum, &s->retired);
+	stats_add(&sum, s->audit_stats);
 	LIST_FOREACH (w, &s->workers, all) {
 		stats_add(&sum, w->stats);
 		links += w->role == BIRTH_LENDER ? w->n_clients : 0;

@@ -28,19 +28,18 @@ enum {
 static int on_records(sd_event_source *source, int fd, uint32_t events, void *data);
 static int on_death(sd_event_source *source, const siginfo_t *info, void *data);
 
-/* The page that the two share. Sealed, or the worker could shrink it under our eyes. */
-static int share_stats(struct worker *w)
+int share_stats(const struct stats **ret)
 {
 	_cleanup_close_ int fd = memfd_create("opend-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	void *p;
 
-	if (fd < 0 || ftruncate(fd, sizeof *w->stats) < 0 ||
+	if (fd < 0 || ftruncate(fd, sizeof **ret) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW) < 0)
 		return -errno;
-	p = mmap(NULL, sizeof *w->stats, PROT_READ, MAP_SHARED, fd, 0);
+	p = mmap(NULL, sizeof **ret, PROT_READ, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED)
 		return -errno;
-	w->stats = p;
+	*ret = p;
 	return take_fd(&fd);
 }
 
@@ -111,7 +110,7 @@ static int start(struct server *s, struct worker *w, uint32_t identity, uint32_t
 	const struct ask birth = {
 		.type = ASK_BIRTH, .role = w->role, .identity = identity, .instance = like
 	};
-	_cleanup_close_ int down = -1, up = -1, stats = share_stats(w), audit = -1;
+	_cleanup_close_ int down = -1, up = -1, stats = share_stats(&w->stats), audit = -1;
 	struct told told;
 	int sv[2], r;
 

@@ -220,7 +220,7 @@ static int child_start(struct supervisor *s, struct child *c, const int *fds, st
 }
 
 /* In the child. It keeps nothing of what we may. */
-static void __attribute__((noreturn)) become_audit(const struct supervisor *s, int peers)
+static void __attribute__((noreturn)) become_audit(const struct supervisor *s, const int *fds)
 {
 	char *const argv[] = { (char *)"opend-audit", s->system ? NULL : (char *)"--private",
 			       NULL };
@@ -231,16 +231,16 @@ static void __attribute__((noreturn)) become_audit(const struct supervisor *s, i
 		_exit(125);
 	if (privilege_drop() < 0)
 		_exit(125);
-	child_exec(ASK_FD_AUDIT_EXE, ASK_FD_NULL, &peers, 1, argv, true);
+	child_exec(ASK_FD_AUDIT_EXE, ASK_FD_NULL, fds, 2, argv, true);
 }
 
-static int audit_start(const struct supervisor *s, int peers, struct told *told)
+static int audit_start(const struct supervisor *s, const int *fds, struct told *told)
 {
 	_cleanup_close_ int pidfd = -1;
 
 	told->pid = clone_sibling(&pidfd);
 	if (told->pid == 0)
-		become_audit(s, peers);
+		become_audit(s, fds);
 	return told->pid < 0 ? -errno : 0;
 }
 
@@ -250,7 +250,7 @@ int birth(struct supervisor *s, const struct ask *ask, const int *fds, size_t n,
 	int r;
 
 	if (ask->role == ASK_ROLE_AUDIT)
-		return n == 1 ? audit_start(s, fds[0], told) : -EINVAL;
+		return n == 2 ? audit_start(s, fds, told) : -EINVAL;
 	if (n != 4 || ask->role > BIRTH_LOBBY)
 		return -EINVAL;
 	c = calloc(1, sizeof *c);

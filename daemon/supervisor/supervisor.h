@@ -84,7 +84,7 @@ int peer_identity(struct supervisor *s, int fd, const char *door, struct told *t
 struct identity *identity_find(const struct supervisor *s, uint32_t number);
 void identity_forget(struct supervisor *s, struct identity *i);
 
-/* birth.c. fds: its ends of down, up, stats and audit; or opend-audit's. */
+/* birth.c. fds: its ends of down, up, stats and audit; or of peers and stats, for opend-audit. */
 int birth(struct supervisor *s, const struct ask *ask, const int *fds, size_t n, struct told *told);
 struct child *child_find(const struct supervisor *s, uint32_t instance);
 int child_kill(const struct child *c);

@@ -19,6 +19,6 @@ echo "client:x:4242:" >>/etc/group
 holds "directories are made" systemd-tmpfiles --create opend.conf
 holds "units are read" systemctl daemon-reload
 for script; do
-	timeout -k 5 60 /bin/sh "$script" </dev/null || not_ok "$script: exit status $?"
+	timeout -k 5 120 /bin/sh "$script" </dev/null || not_ok "$script: exit status $?"
 done
 echo "system: all tests ran"

@@ -12,7 +12,9 @@
 set -eu
 umask 022
 here=$(cd "$(dirname "$0")" && pwd)
-limit=${SYSTEM_TIMEOUT:-180}
+# Sanitizers make it slow.
+limit=${SYSTEM_TIMEOUT:-${SANITIZE:+600}}
+limit=${limit:-300}
 
 skip() {
 	echo "SKIP: system: $1"

@@ -31,6 +31,8 @@ struct program {
 	int peers;   /* the supervisor's end */
 	int err;     /* where its stderr is read */
 	int journal; /* where the journal reads, or -1 */
+	int stats_fd;
+	const struct stats *stats; /* what it counts */
 	char dir[64], socket[96];
 };
 
@@ -99,7 +101,10 @@ static void run_program(const struct program *p, const struct start *how, int ex
 
 	/* Above what is assigned below. */
 	exe = fcntl(exe, F_DUPFD_CLOEXEC, 10);
+	peers = fcntl(peers, F_DUPFD_CLOEXEC, 10);
 	if (dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(err, 2) < 0)
+		_exit(99);
+	if (dup2(p->stats_fd, AUDIT_FD_STATS) < 0)
 		_exit(99);
 	close(AUDIT_FD_PEERS);
 	if (!how->no_socket && dup2(peers, AUDIT_FD_PEERS) < 0)
@@ -137,6 +142,10 @@ static struct program start(struct start how)
 	_cleanup_close_ int exe = open_program();
 	int err[2], peers[2];
 
+	p.stats_fd = memfd_create("stats", MFD_CLOEXEC);
+	ck_assert_int_eq(ftruncate(p.stats_fd, sizeof *p.stats), 0);
+	p.stats = mmap(NULL, sizeof *p.stats, PROT_READ, MAP_SHARED, p.stats_fd, 0);
+	ck_assert_ptr_ne(p.stats, MAP_FAILED);
 	if (how.journal)
 		make_journal(&p);
 	if (how.terminal)
@@ -176,6 +185,8 @@ static void cleanup(struct program *p)
 {
 	close_fd(p->err);
 	close_fd(p->journal);
+	close_fd(p->stats_fd);
+	munmap((void *)p->stats, sizeof *p->stats);
 	if (p->dir[0]) {
 		unlink(p->socket);
 		rmdir(p->dir);
@@ -712,6 +723,7 @@ static void with_a_stuck_log(struct start how)
 	ck_assert_uint_eq(sum.grants, grants);
 	ck_assert_uint_gt(sum.held_back, DENIALS / 2);
 	ck_assert_uint_eq(sum.denials + sum.held_back, denials);
+	ck_assert_uint_eq(atomic_load(&p.stats->audit_dropped), sum.held_back);
 	/* And it is as before. */
 	ck_assert(offer(worker, &grant));
 	ck_assert(add_next(&p, &sum, WAIT_MS));

@@ -18,6 +18,10 @@ static uint32_t hash_segment(uint32_t parent, const char *s, size_t len)
 		h ^= h >> 32;
 	}
 	word = 0;
+	if (len >= 4) {
+		memcpy(&word, s, 4);
+		s += 4, len -= 4;
+	}
 	for (size_t i = 0; i < len; i++)
 		word = word << 8 | (unsigned char)s[i];
 	h = (h ^ word) * odd;

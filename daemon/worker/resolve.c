@@ -354,8 +354,10 @@ static void judge(const struct worker *w, struct asked *a, const struct place *p
 	decide(w, a, p, access_existing(a->flags), &there);
 	if (!(a->flags & O_CREAT)) {
 		a->verdict = there;
-		/* A directory may be opened without O_DIRECTORY, and is then listed, not read. */
-		if (there.reason && (a->flags & (O_ACCMODE | O_DIRECTORY)) == O_RDONLY) {
+		/* A directory may be opened without O_DIRECTORY, and is then listed, not read; but
+		 * not where no rule names it for anything. */
+		if (there.reason && there.reason != WIRE_NO_RULE &&
+		    (a->flags & (O_ACCMODE | O_DIRECTORY)) == O_RDONLY) {
 			decide(w, a, p, WIRE_LIST, &fresh);
 			if (!fresh.reason) {
 				a->verdict = fresh;

@@ -24,9 +24,8 @@ enum { CALLER = 1000, LENT = 1001, CREATOR = 1002, NEWCOMER = 5000, CROWD = 1000
 
 /* Where all of it happens: made before the first fork. */
 struct world {
-	char tree[64];	/* holds data/, run/, policy of each daemon */
-	char programs[128];
-	int cpu;	/* of what is pinned */
+	char tree[64]; /* holds data/, run/, policy of each daemon */
+	int cpu;       /* of what is pinned */
 	bool root;
 };
 extern struct world world;
@@ -108,7 +107,8 @@ struct daemon {
 };
 void data_make(void);
 void daemon_start(struct daemon *d);
-pid_t daemon_worker(const struct daemon *d, uid_t uid);
+/* Who serves this uid: its worker, and a lender if it has one. */
+size_t daemon_servers(const struct daemon *d, uid_t uid, pid_t *ret, size_t max);
 
 /* ---- report.c ---- */
 

@@ -48,8 +48,6 @@ void data_make(void)
 	make_dir(at("data/new"), 0755, CREATOR);
 	make_dir(at("data/created"), 0755, CREATOR);
 	make_dir(at("data/own"), 0755, 0);
-	for (int i = 0; i < 1000; i++)
-		make_dir(at("data/own/%d", i), 0755, 0);
 	/* TREE is two components, "data/deep" two, the file one. */
 	make_dir(deep, 0755, 0);
 	for (int i = 0; i < 27; i++) {
@@ -91,9 +89,11 @@ static void write_policy(const struct daemon *d, const char *dir)
 		fprintf(f, "allow read under /srv/bench/lent to anyone\n");
 	for (unsigned i = 0; i < 4; i++)
 		fprintf(f, "allow read under /srv/bench/%u to anyone\n", i);
-	for (unsigned i = 0; i < d->own; i++)
+	for (unsigned i = 0; i < d->own; i++) {
+		make_dir(at("data/own/%u", i), 0755, 0);
 		fprintf(f, "allow read under %s/data/own/%u to user %u\n", world.tree, i,
 			world.root ? (unsigned)CALLER : (unsigned)getuid());
+	}
 	for (unsigned i = 0; i < d->others; i++)
 		fprintf(f, "allow read under /srv/bench/of/%u/%u to user %u\n", i / 10, i % 10,
 			30000 + i / 10);
@@ -243,7 +243,7 @@ void daemon_start(struct daemon *d)
 	greet(d);
 	if (!d->idle && !d->crowd)
 		return;
-	worker = daemon_worker(d, CALLER);
+	daemon_servers(d, CALLER, &worker, 1);
 	d->pss_before_kib = (double)pss_kib_of(worker);
 	hold(d);
 	/* The worker has met the last of them when it sleeps. */
@@ -253,13 +253,15 @@ void daemon_start(struct daemon *d)
 	}
 }
 
-pid_t daemon_worker(const struct daemon *d, uid_t uid)
+size_t daemon_servers(const struct daemon *d, uid_t uid, pid_t *ret, size_t max)
 {
 	pid_t all[1024];
-	size_t n = descendants(d->pid, "opend-worker", all, sizeof all / sizeof *all);
+	size_t n = descendants(d->pid, "opend-worker", all, sizeof all / sizeof *all), found = 0;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && found < max; i++)
 		if (!world.root || euid_of(all[i]) == uid)
-			return all[i];
-	die("%s: uid %u has no worker", d->name, uid);
+			ret[found++] = all[i];
+	if (!found)
+		die("%s: uid %u has no worker", d->name, uid);
+	return found;
 }

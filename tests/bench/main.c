@@ -66,7 +66,8 @@ struct row {
 	bool off;
 	const char *why_off;
 	struct agent agent[AGENTS_MAX];
-	size_t n, slices;
+	pid_t server[AGENTS_MAX + 1];
+	size_t n_servers, n, slices;
 	struct series usec, cpu; /* of one operation */
 };
 
@@ -203,19 +204,29 @@ static void row_start(struct row *r)
 
 	for (unsigned i = 0; i < agents_of(r); i++) {
 		r->agent[i] = agent_start(r->work, &p, uid_of(r, i), !r->unpinned);
-		if (d && r->work != &opend_newcomer && r->work != &opend_connect)
-			r->agent[i].server = daemon_worker(d, uid_of(r, i));
+		if (r->agent[i].server)
+			r->server[r->n_servers++] = r->agent[i].server;
+		else if (d && (i == 0 || r->uid_each) && uid_of(r, i))
+			daemon_servers(d, uid_of(r, i), &r->server[r->n_servers++], 1);
 	}
 }
 
-/* Each server once: clients of one uid share it. */
+/* A lender is born at the first request. */
+static void find_lender(struct row *r)
+{
+	const struct daemon *d = daemon_of(r->daemon);
+
+	if (d && r->uid == LENT)
+		r->n_servers = daemon_servers(d, LENT, r->server, 2);
+}
+
+/* Clients of one uid share a server. */
 static double server_cpu(const struct row *r)
 {
 	double cpu = 0;
 
-	for (unsigned i = 0; i < (r->uid_each ? agents_of(r) : 1); i++)
-		if (r->agent[i].server)
-			cpu += (double)cpu_ns_of(r->agent[i].server);
+	for (size_t i = 0; i < r->n_servers; i++)
+		cpu += (double)cpu_ns_of(r->server[i]);
 	return cpu;
 }
 
@@ -254,6 +265,7 @@ static void calibrate(struct row *r, unsigned block_ms)
 		if (r->n < granule)
 			r->n = granule;
 	}
+	find_lender(r);
 	if (r->whole || agents_of(r) > 1)
 		return;
 	r->slices = r->n / granule < SLICES_MAX ? r->n / granule : SLICES_MAX;
@@ -323,10 +335,19 @@ static void run_rounds(unsigned rounds, unsigned block_ms)
 
 /* ---- memory ---- */
 
-/* One opend with one client: what others share with it is nobody's but the system's. */
+static double worker_pss(const struct daemon *d)
+{
+	pid_t worker;
+
+	daemon_servers(d, CALLER, &worker, 1);
+	return (double)pss_kib_of(worker);
+}
+
+/* One opend with one client: what others share with it is nobody's but the system's. A command name
+ * has fifteen bytes. */
 static void weigh_opend(const struct daemon *d)
 {
-	static const char *const parts[] = { "opend", "opend-supervisor" };
+	static const char *const parts[] = { "opend", "opend-superviso" };
 	double sum = 0;
 
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -336,13 +357,12 @@ static void weigh_opend(const struct daemon *d)
 			sum += (double)pss_kib_of(pid);
 	}
 	weigh("pss-supervisor", "memory of the supervisor, KiB", sum, 2048);
-	weigh("pss-worker", "memory of a worker, KiB", (double)pss_kib_of(daemon_worker(d, CALLER)),
-	      800);
+	weigh("pss-worker", "memory of a worker, KiB", worker_pss(d), 800);
 }
 
 static void weigh_idle(const struct daemon *d)
 {
-	double now = (double)pss_kib_of(daemon_worker(d, CALLER));
+	double now = worker_pss(d);
 
 	weigh("idle-connection", "worker's memory of an idle connection, bytes",
 	      (now - d->pss_before_kib) * 1024 / d->idle, 512);

@@ -363,8 +363,12 @@ static int load_at_start(struct server *s)
 
 	settings_default(&s->settings);
 	r = policy_reload(s, STDERR_FILENO);
-	if (r < 0 && s->supervisor >= 0)
-		say(LOG_ERR, "no valid policy: everything is refused until a reload succeeds");
+	if (r == 0)
+		say_event(MESSAGE_ID_LOADED, LOG_NOTICE, "running policy generation %u, %u rules",
+			  s->generation, s->n_rules);
+	else if (s->supervisor >= 0)
+		say_event(MESSAGE_ID_REJECTED, LOG_ERR,
+			  "no valid policy: everything is refused until a reload succeeds");
 	return s->supervisor < 0 ? r : 0;
 }
 

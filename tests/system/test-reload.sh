@@ -17,6 +17,8 @@ served() { as_user 4242 openc cat "$1" 2>&1 | head -n 1; }
 
 is "a first request is served" "all of it" "$(served /srv/file)"
 is "the status line" "Serving policy generation 1, 1 rules." "$(status_line)"
+is "the journal knows of it" "running policy generation 1, 1 rules" "$(journalctl --sync
+	journalctl -q -n 1 -o cat _SYSTEMD_UNIT=opend.service MESSAGE_ID=$loaded)"
 before=$(event $loaded)
 printf 'allow read file /srv/%s to user 4242\n' file other | policy
 holds "a good policy is loaded" systemctl reload opend.service
@@ -49,6 +51,13 @@ chmod 644 /etc/opend/policy.d/50-test.policy
 echo "set conections 5" >/etc/opend/opend.conf
 broken "a setting that is none"
 rm /etc/opend/opend.conf
+before=$(event $rejected)
+echo "no rule" | policy
+systemctl restart opend.service
+is "started with a broken policy it refuses everything, and says so" \
+	"No valid policy: everything is refused. $((before + 1)) no valid policy loaded; everything is refused" \
+	"$(status_line) $(event $rejected) $(served /srv/file | grep -o 'no valid policy.*')"
+echo "allow read file /srv/file to user 4242" | policy
 holds "corrected, it is loaded" systemctl reload opend.service
 holds "and decides" sh -c "openc cat /srv/other 2>&1 | grep -q 'no rule'"
 

@@ -5,10 +5,10 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include "fdpass.h"
 #include "harness-bomb.h"
 #include "harness-fuse.h"
-#include <sys/wait.h>
 #include "harness.h"
 
 enum {

@@ -252,9 +252,11 @@ bench bench-check: $(BUILD)/tests/bench/bench stage
 RACE_REQUESTS ?= 250000
 # How long each attack lasts, twice; then the time that another's open may take is tested as well.
 ATTACK_SECONDS ?= 10
+# In all, of twenty users.
+REFRESHES ?= 1000
 # By each of eight threads.
 STORM_OPENS ?= 10000
-.PHONY: check-race check-mutants check-attack check-storm
+.PHONY: check-race check-mutants check-attack check-storm check-refresh
 check-race: $(BUILD)/tests/integration/test-race stage
 	@OPEND_RACE_REQUESTS=$(RACE_REQUESTS) TEST_TIMEOUT=7200 $(RUN_TESTS) $<
 	@grep -a '^race: ' $(BUILD)/logs/integration-test-race.log
@@ -263,6 +265,9 @@ check-storm: $(BUILD)/tests/integration/test-storm stage
 check-attack: $(BUILD)/tests/integration/test-attack stage
 	@OPEND_ATTACK_SECONDS=$(ATTACK_SECONDS) TEST_TIMEOUT=7200 $(RUN_TESTS) $<
 	@grep -a '^attack: ' $(BUILD)/logs/integration-test-attack.log
+check-refresh: $(BUILD)/tests/integration/test-refresh stage
+	@OPEND_REFRESHES=$(REFRESHES) TEST_TIMEOUT=7200 $(RUN_TESTS) $<
+	@grep -a '^refresh: ' $(BUILD)/logs/integration-test-refresh.log
 check-mutants:
 	@scripts/mutants.sh $(MUTANTS)
 

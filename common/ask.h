@@ -13,7 +13,7 @@
 /* Descriptors with which opend-supervisor is started. Programs are opened once: neither an
  * unreachable directory nor an upgrade in between matters. */
 enum ask_fd {
-	ASK_FD = 3,		/* SOCK_SEQPACKET: struct ask in, struct told out */
+	ASK_FD = 3,		/* SOCK_SEQPACKET: struct question in, struct told out */
 	ASK_FD_WORKER_EXE = 4,
 	ASK_FD_AUDIT_EXE = 5,
 	ASK_FD_NULL = 6,	/* /dev/null */
@@ -37,7 +37,7 @@ enum ask_type {
 
 enum { ASK_ROLE_AUDIT = 3 };	/* beside enum birth_role */
 
-struct ask {
+struct question {
 	uint32_t type, role;
 	uint32_t identity, instance;	/* never 0 when they name something */
 	char door[64];			/* NUL-terminated, as the next two */

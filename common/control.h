@@ -84,7 +84,7 @@ enum up_type {
  * the request that only the successor can answer, or half a frame. */
 struct carry {
 	uint64_t cookie;
-	uint32_t len, refused;	/* refused: the first request is back because of a stale base */
+	uint32_t len, refused;	/* refused: how often the first request met a stale base */
 };
 static_assert(sizeof(struct carry) == 16, "carry");
 

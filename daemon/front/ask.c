@@ -8,7 +8,8 @@
 #include "fdpass.h"
 #include "front.h"
 
-static int exchange(int sock, const struct ask *ask, const int *fds, size_t n, struct told *told)
+static int exchange(int sock, const struct question *ask, const int *fds, size_t n,
+		    struct told *told)
 {
 	struct pollfd p = { .fd = sock, .events = POLLIN };
 	size_t none;
@@ -23,7 +24,7 @@ static int exchange(int sock, const struct ask *ask, const int *fds, size_t n, s
 	return r < 0 ? r : r == sizeof *told ? 0 : -EPIPE;
 }
 
-int ask(struct server *s, const struct ask *ask, const int *fds, size_t n, struct told *told)
+int ask(struct server *s, const struct question *ask, const int *fds, size_t n, struct told *told)
 {
 	struct told unused;
 	int r;

@@ -67,7 +67,7 @@ static int on_death(sd_event_source *source, const siginfo_t *info, void *data)
 
 int audit_start(struct server *s)
 {
-	const struct ask birth = { .type = ASK_BIRTH, .role = ASK_ROLE_AUDIT };
+	const struct question birth = { .type = ASK_BIRTH, .role = ASK_ROLE_AUDIT };
 	struct told told;
 	struct worker *w;
 	int r, sv[2];

@@ -41,7 +41,7 @@ void notify_status(const struct server *s, const char *prefix)
 /* All or nothing: a policy with an error is not loaded, and what was there stays. */
 int policy_reload(struct server *s, int report_fd)
 {
-	const struct ask policy = { .type = ASK_POLICY };
+	const struct question policy = { .type = ASK_POLICY };
 	struct told told;
 	int r = ask(s, &policy, &report_fd, 1, &told);
 

@@ -147,7 +147,7 @@ int front_confine(void);
 
 /* ask.c. Asks and waits for the answer, whose result this is; told may be NULL. Where there is no
  * answer there is no supervisor any more, and we end. */
-int ask(struct server *s, const struct ask *ask, const int *fds, size_t n, struct told *told);
+int ask(struct server *s, const struct question *ask, const int *fds, size_t n, struct told *told);
 
 /* doors.c */
 int doors_open(struct server *s);

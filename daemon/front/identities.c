@@ -52,7 +52,7 @@ static int make_room(struct server *s, uint32_t n)
 
 static void forget(struct server *s, uint32_t number)
 {
-	const struct ask forget = { .type = ASK_FORGET, .identity = number };
+	const struct question forget = { .type = ASK_FORGET, .identity = number };
 
 	ask(s, &forget, NULL, 0, NULL);
 }
@@ -78,7 +78,7 @@ static struct identity *remember(struct server *s, const struct told *told, cons
 
 struct identity *identity_of(struct server *s, int fd, const struct door *door)
 {
-	struct ask whose = { .type = ASK_IDENTITY };
+	struct question whose = { .type = ASK_IDENTITY };
 	struct identity *i = NULL;
 	struct told told;
 

@@ -74,7 +74,7 @@ static int on_writable(sd_event_source *source, int fd, uint32_t events, void *d
 /* We may not: it is somebody else. */
 static void worker_kill(struct server *s, const struct worker *w)
 {
-	const struct ask kill = { .type = ASK_KILL, .instance = w->instance };
+	const struct question kill = { .type = ASK_KILL, .instance = w->instance };
 
 	ask(s, &kill, NULL, 0, NULL);
 }
@@ -107,7 +107,7 @@ static int watch_worker(struct server *s, struct worker *w)
 
 static int start(struct server *s, struct worker *w, uint32_t identity, uint32_t like)
 {
-	const struct ask birth = {
+	const struct question birth = {
 		.type = ASK_BIRTH, .role = w->role, .identity = identity, .instance = like
 	};
 	_cleanup_close_ int down = -1, up = -1, stats = share_stats(&w->stats), audit = -1;
@@ -214,7 +214,7 @@ void stats_add(struct stats *sum, const struct stats *page)
 /* Everything that must not outlive a worker. Its process is gone or will never have been. */
 static void worker_end(struct server *s, struct worker *w)
 {
-	const struct ask bury = { .type = ASK_BURY, .instance = w->instance };
+	const struct question bury = { .type = ASK_BURY, .instance = w->instance };
 	struct client *c;
 	struct identity *i;
 
@@ -315,7 +315,7 @@ static struct worker *worker_called(struct server *s, uint32_t instance)
 
 int worker_for(struct server *s, struct identity *i, struct worker **ret)
 {
-	const struct ask fit = { .type = ASK_FIT, .identity = i->number };
+	const struct question fit = { .type = ASK_FIT, .identity = i->number };
 	struct told told;
 	struct worker *w;
 	int r;
@@ -543,9 +543,9 @@ static enum fate fate_of(struct server *s, const struct worker *w)
 	if (w->predecessor)
 		return fate_of(s, w->predecessor);
 	LIST_FOREACH (i, &w->identities, same_worker) {
-		const struct ask fit = { .type = ASK_FIT,
-					 .identity = i->number,
-					 .instance = w->instance };
+		const struct question fit = { .type = ASK_FIT,
+					      .identity = i->number,
+					      .instance = w->instance };
 		struct told told;
 
 		/* Who has to be asked for his unit must connect anew. */

@@ -244,7 +244,8 @@ static int audit_start(const struct supervisor *s, const int *fds, struct told *
 	return told->pid < 0 ? -errno : 0;
 }
 
-int birth(struct supervisor *s, const struct ask *ask, const int *fds, size_t n, struct told *told)
+int birth(struct supervisor *s, const struct question *ask, const int *fds, size_t n,
+	  struct told *told)
 {
 	struct child *c;
 	int r;

@@ -48,7 +48,7 @@ static bool take_option(struct supervisor *s, int option, const char *arg)
 	}
 }
 
-static int handle(struct supervisor *s, struct ask *ask, const int *fds, size_t n,
+static int handle(struct supervisor *s, struct question *ask, const int *fds, size_t n,
 		  struct told *told)
 {
 	struct identity *i = identity_find(s, ask->identity);
@@ -84,7 +84,7 @@ static int serve_one(struct supervisor *s)
 {
 	struct pollfd p = { .fd = ASK_FD, .events = POLLIN };
 	struct told told = { 0 };
-	struct ask ask = { 0 };
+	struct question ask = { 0 };
 	int fds[ASK_FDS_MAX], n;
 	size_t n_fds;
 

@@ -85,7 +85,8 @@ struct identity *identity_find(const struct supervisor *s, uint32_t number);
 void identity_forget(struct supervisor *s, struct identity *i);
 
 /* birth.c. fds: its ends of down, up, stats and audit; or of peers and stats, for opend-audit. */
-int birth(struct supervisor *s, const struct ask *ask, const int *fds, size_t n, struct told *told);
+int birth(struct supervisor *s, const struct question *ask, const int *fds, size_t n,
+	  struct told *told);
 struct child *child_find(const struct supervisor *s, uint32_t instance);
 int child_kill(const struct child *c);
 void child_bury(struct child *c);

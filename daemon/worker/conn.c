@@ -500,7 +500,7 @@ static void process(struct worker *w, struct conn *c, const char *data, size_t l
 			c->held = true;
 			break;
 		}
-		c->refused = false;
+		c->refused = 0;
 		at += (size_t)size;
 	}
 	if (size < 0 && !must_pause(c))

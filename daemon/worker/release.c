@@ -11,6 +11,7 @@
 #include "worker.h"
 
 enum {
+	REFRESH_TRIES = 3,
 	DRAIN_MS = 2000,     /* for clients to take their replies */
 	HALF_FRAME_MS = 100, /* for the rest of a frame that has begun */
 };
@@ -18,7 +19,9 @@ enum {
 static bool carry_send(struct worker *w, const struct conn *c)
 {
 	char packet[sizeof(struct carry) + RX_MAX];
-	const struct carry head = { .cookie = c->cookie, .len = c->in->len, .refused = c->held };
+	const struct carry head = { .cookie = c->cookie,
+				    .len = c->in->len,
+				    .refused = c->held ? c->refused + 1u : 0 };
 	ssize_t n;
 
 	memcpy(packet, &head, sizeof head);
@@ -122,7 +125,7 @@ void release_inherit(struct worker *w, struct conn *c)
 		conn_end(w, c);
 		return;
 	}
-	c->refused = head.refused;
+	c->refused = (uint8_t)UTIL_MIN(head.refused, (uint32_t)REFRESH_TRIES);
 	conn_preload(w, c, packet + sizeof head, head.len);
 }
 
@@ -140,7 +143,8 @@ bool refresh_ask(struct worker *w, struct conn *c, const char *path, size_t len)
 {
 	uint64_t h = hash(path, len);
 
-	if (c->refused)
+	/* What was replaced may be replaced again before its refresh is done. */
+	if (c->refused >= REFRESH_TRIES)
 		w->useless[w->n_useless++ % USELESS_MAX] = h;
 	for (size_t i = 0; i < USELESS_MAX; i++)
 		if (w->useless[i] == h)
@@ -165,7 +169,7 @@ void refresh_refused(struct worker *w)
 		if (!c || !c->held)
 			continue;
 		c->held = false;
-		c->refused = true;
+		c->refused = REFRESH_TRIES;
 		conn_resume(w, c);
 	}
 }

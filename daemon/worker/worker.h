@@ -75,7 +75,7 @@ struct conn {
 	bool eof, ending, watched_out, retry;
 	bool over;			/* shut down; counted until its descriptors are taken */
 	bool held;			/* its next request waits for a refresh */
-	bool refused;			/* its next request was refused by the predecessor already */
+	uint8_t refused;		/* how many predecessors refused its next request already */
 	uint64_t deadline_ms;		/* for a started frame; 0: none */
 	uint32_t next_free;
 };

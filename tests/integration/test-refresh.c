@@ -214,6 +214,107 @@ START_TEST(a_key_renewed_for_a_lender)
 }
 END_TEST
 
+/* ---- a thousand ---- */
+
+/* A worker is refreshed at most once a second, so a thousand take many users. */
+enum { USERS = 20, DEFAULT_REFRESHES = 40, LATE_MSEC = 1000 + 200 };
+enum { PAUSE_MSEC = 1050 / USERS }; /* so each file is replaced hardly less often than that */
+
+struct load {
+	const char *socket, *file[USERS];
+	int stop;
+	struct {
+		long opens, late;
+		int64_t longest;
+	} of[USERS];
+};
+
+struct user {
+	struct load *load;
+	int i;
+};
+
+static void open_all_the_time(void *arg)
+{
+	const struct user *u = arg;
+	struct load *l = u->load;
+	struct openc_conn *c;
+
+	ok(openc_new(&c, l->socket));
+	while (!__atomic_load_n(&l->stop, __ATOMIC_RELAXED)) {
+		int64_t began = now_msec(), took;
+		int fd = openc_open(c, l->file[u->i], O_RDONLY, 0);
+
+		took = now_msec() - began;
+		ensure(fd >= 0, "open %ld: %s", l->of[u->i].opens, openc_message(c));
+		close_fd(fd);
+		l->of[u->i].opens++;
+		l->of[u->i].late += took > LATE_MSEC;
+		if (took > l->of[u->i].longest)
+			l->of[u->i].longest = took;
+		sleep_msec(2);
+	}
+	openc_free(c);
+}
+
+static long refreshes(const struct opend *o)
+{
+	static const char name[] = "opend_worker_exits_total{cause=\"clean\"} ";
+	char *answer, *at_name;
+
+	ensure(control(o, "status", &answer) == 0, "no status");
+	at_name = strstr(answer, name);
+	ensure(at_name, "%s: not in %s", name, answer);
+	return atol(at_name + sizeof name - 1);
+}
+
+/* Files replaced in a loop under clients that never rest: no request fails. What is printed is the
+ * longest that one took; that it is no longer than a refresh may wait, and a fifth of a second, is
+ * tested only in the long form, for which somebody chose the machine. */
+START_TEST(many_refreshes_under_load)
+{
+	const char *wanted = getenv("OPEND_REFRESHES");
+	long goal = wanted ? atol(wanted) : DEFAULT_REFRESHES, done, opens = 0, late = 0;
+	struct load *l = shared(sizeof *l);
+	struct client clients[USERS];
+	struct user users[USERS];
+	int64_t began = now_msec(), longest = 0;
+	unsigned next = 0;
+	struct opend o;
+
+	needs_root("be twenty users");
+	for (int i = 0; i < USERS; i++) {
+		l->file[i] = make_file(at("data/cert%d", i), 0644, 0, "first\n");
+		policy(text("%d", 10 + i), "allow read file %s to user %d\n", l->file[i], 1000 + i);
+	}
+	o = OPEND();
+	l->socket = o.socket;
+	for (int i = 0; i < USERS; i++) {
+		users[i] = (struct user){ .load = l, .i = i };
+		clients[i] =
+			client_start(uid_only((uid_t)(1000 + i)), open_all_the_time, &users[i]);
+	}
+	while ((done = refreshes(&o)) < goal) {
+		ensure(now_msec() - began < patience(60000 + 200 * goal), "%ld refreshes", done);
+		renew(l->file[next++ % USERS], "again\n");
+		sleep_msec(PAUSE_MSEC);
+	}
+	l->stop = 1;
+	for (int i = 0; i < USERS; i++) {
+		client_wait(&clients[i]);
+		opens += l->of[i].opens;
+		late += l->of[i].late;
+		longest = l->of[i].longest > longest ? l->of[i].longest : longest;
+		ensure(l->of[i].opens > 0, "user %d opened nothing", i);
+	}
+	printf("refresh: %ld refreshes, %ld opens, none failed; the longest took %lld ms, %ld more "
+	       "than %d ms\n",
+	       done, opens, (long long)longest, late, LATE_MSEC);
+	ensure(!wanted || late == 0, "%ld answers were late", late);
+	opend_stop(&o);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("refresh");
@@ -224,6 +325,7 @@ static Suite *suite(void)
 	ADD(s, a_burst_over_a_renewal, 60);
 	ADD(s, renewed_many_times_a_second, 60);
 	ADD_ROOT(s, a_key_renewed_for_a_lender, 60);
+	ADD_ROOT(s, many_refreshes_under_load, 3600);
 	return s;
 }
 

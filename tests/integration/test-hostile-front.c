@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT
+ * An opend that was taken over, as its supervisor sees it: this test speaks to a real
+ * opend-supervisor in its stead, and asks for what it should not get. What it may have, as one that
+ * is honest, are workers for those whose connections it can show, with the rules that are theirs.
+ */
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include "ask.h"
+#include "control.h"
+#include "fdpass.h"
+#include "harness.h"
+
+struct front {
+	int socket;
+	pid_t supervisor;
+	int idle_fds;
+};
+
+static int exchange(const struct front *f, const void *ask, size_t len, const int *fds, size_t n,
+		    struct told *told)
+{
+	struct pollfd p = { .fd = f->socket, .events = POLLIN };
+	size_t none;
+
+	ok(fdpass_send(f->socket, ask, len, fds, n));
+	ensure(poll(&p, 1, (int)patience(10000)) == 1, "no answer");
+	ensure(fdpass_recv(f->socket, told, sizeof *told, NULL, 0, &none) == sizeof *told,
+	       "it has ended");
+	return told->result;
+}
+
+static int ask_it(const struct front *f, struct question ask, const int *fds, size_t n,
+		  struct told *told)
+{
+	return exchange(f, &ask, sizeof ask, fds, n, told);
+}
+
+/* As opend starts it; its capabilities come the way that systemd's would. */
+static struct front supervise(void)
+{
+	char *ids = text("-i%u-%u", 2130000000u, 2130001023u), *rules = text("-p%s", at("policy"));
+	struct told told;
+	struct front f;
+	int sv[2];
+
+	sys(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv));
+	fflush(NULL);
+	f.supervisor = (pid_t)sys(fork());
+	if (f.supervisor == 0) {
+		int worker = open(staged("opend-worker"), O_RDONLY | O_CLOEXEC);
+		int audit = open(staged("opend-audit"), O_RDONLY | O_CLOEXEC);
+		int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+		const int fds[] = { sv[1], worker, audit, null_fd };
+		int high[ELEMENTSOF(fds)];
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+			high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 100);
+		for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+			dup2(high[i], ASK_FD + (int)i);
+		execlp("setpriv", "setpriv", "--reuid=61000", "--regid=61000", "--clear-groups",
+		       "--no-new-privs",
+		       "--inh-caps=+setuid,+setgid,+kill,+dac_read_search,+dac_override",
+		       "--ambient-caps=+setuid,+setgid,+kill,+dac_read_search,+dac_override",
+		       staged("opend-supervisor"), "-S", ids, "-a61001:61001", "-U", rules,
+		       (char *)NULL);
+		_exit(127);
+	}
+	close(sv[1]);
+	f.socket = sv[0];
+	ensure(ask_it(&f, (struct question){ .type = ASK_POLICY }, &(int){ STDERR_FILENO }, 1,
+		      &told) == 0,
+	       "no policy: %s", strerror(-told.result));
+	f.idle_fds = count_fds(f.supervisor);
+	return f;
+}
+
+static void dismiss(struct front *f)
+{
+	int status;
+
+	ensure(within(5000, count_fds(f->supervisor) == f->idle_fds), "%d descriptors leaked",
+	       count_fds(f->supervisor) - f->idle_fds);
+	close(f->socket);
+	ensure(within(5000, waitpid(f->supervisor, &status, WNOHANG) == f->supervisor) &&
+		       status == 0,
+	       "it does not end with us");
+	no_process_left();
+}
+
+/* who connects to us, and goes. */
+static void connect_one(void *arg)
+{
+	const struct sockaddr_un *a = arg;
+	_cleanup_close_ int fd = (int)sys(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+
+	sys(connect(fd, (const struct sockaddr *)a, sizeof *a));
+}
+
+static int connection_of(struct who who)
+{
+	static unsigned serial;
+	_cleanup_close_ int listener = (int)sys(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	char *path = at("run/s%u", serial++);
+
+	ensure(strlen(path) < sizeof a.sun_path, "%s: too long", path);
+	memcpy(a.sun_path, path, strlen(path));
+	sys(bind(listener, (struct sockaddr *)&a, sizeof a));
+	sys(chmod(path, 0666));
+	sys(listen(listener, 1));
+	as(who, connect_one, &a);
+	return (int)sys(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+}
+
+/* The worker's ends of what opend shares with it. Ours are closed: it ends at once. */
+static int bear(const struct front *f, uint32_t role, uint32_t identity, uint32_t like,
+		struct told *told)
+{
+	int fds[4], sv[2], p[2], r;
+
+	sys(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv));
+	fds[0] = sv[1];
+	sys(pipe2(p, O_CLOEXEC));
+	fds[1] = p[1];
+	close(p[0]);
+	fds[2] = (int)sys(memfd_create("stats", MFD_CLOEXEC));
+	sys(pipe2(p, O_CLOEXEC));
+	fds[3] = p[1];
+	close(p[0]);
+	r = ask_it(
+		f,
+		(struct question){
+			.type = ASK_BIRTH, .role = role, .identity = identity, .instance = like },
+		fds, 4, told);
+	close(sv[0]);
+	for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+		close(fds[i]);
+	if (r == 0) {
+		uint32_t born = told->instance;
+		struct told buried;
+
+		ensure(told->pid > 0, "pid %d", told->pid);
+		sys(waitpid(told->pid, NULL, 0));
+		ensure(ask_it(f, (struct question){ .type = ASK_BURY, .instance = born }, NULL, 0,
+			      &buried) == 0,
+		       "it is not dead");
+	}
+	return r;
+}
+
+static uint32_t show(const struct front *f, int connection, uid_t uid)
+{
+	struct question ask = { .type = ASK_IDENTITY, .door = "door" };
+	struct told told;
+
+	ensure(ask_it(f, ask, &connection, 1, &told) == 0 && told.uid == uid && told.identity != 0,
+	       "uid %u, not %u", told.uid, uid);
+	return told.identity;
+}
+
+static void forget(const struct front *f, uint32_t identity)
+{
+	struct told told;
+
+	ensure(ask_it(f, (struct question){ .type = ASK_FORGET, .identity = identity }, NULL, 0,
+		      &told) == 0,
+	       "%s", strerror(-told.result));
+}
+
+/* Whoever connected is who the kernel says; nobody else can be named, and nobody gets more than the
+ * rules give him. */
+START_TEST(only_those_who_connected_and_only_their_rules)
+{
+	int of_alice, of_bob, own[2];
+	uint32_t a, b, us;
+	struct told told;
+	struct front f;
+
+	needs_root("become other users");
+	policy("10",
+	       "allow read under %s to user %u\n"
+	       "allow read file /etc/shadow to user %u as root\n",
+	       at("data"), alice.uid, bob.uid);
+	of_alice = connection_of(alice);
+	of_bob = connection_of(bob);
+	sys(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, own));
+	f = supervise();
+
+	ensure(bear(&f, BIRTH_WORKER, 1, 0, &told) == -ESRCH, "somebody who never came: %d",
+	       told.result);
+	a = show(&f, of_alice, alice.uid);
+	b = show(&f, of_bob, bob.uid);
+	us = show(&f, own[0], 0);
+	ensure(a != b && b != us && show(&f, of_alice, alice.uid) == a, "%u %u %u", a, b, us);
+	for (uint32_t number = 0; number < 64; number++)
+		if (number != a && number != b && number != us)
+			ensure(bear(&f, BIRTH_WORKER, number, 0, &told) == -ESRCH &&
+				       bear(&f, BIRTH_LENDER, number, 0, &told) == -ESRCH,
+			       "identity %u", number);
+	ensure(bear(&f, BIRTH_WORKER, UINT32_MAX, 0, &told) == -ESRCH, "the last number");
+
+	ensure(bear(&f, BIRTH_WORKER, a, 0, &told) == 0 && told.uid == alice.uid,
+	       "alice: %s, uid %u", strerror(-told.result), told.uid);
+	ensure(bear(&f, BIRTH_LENDER, a, 0, &told) == -ENOENT,
+	       "a lender for alice, who has no rule for one: %d", told.result);
+	ensure(bear(&f, BIRTH_LENDER, b, 0, &told) == 0 && told.uid == bob.uid, "bob: %s",
+	       strerror(-told.result));
+	/* A socket that we made ourselves is ours, and we have no rule. */
+	ensure(bear(&f, BIRTH_WORKER, us, 0, &told) == -ENOENT, "a worker for root: %d",
+	       told.result);
+	ensure(bear(&f, BIRTH_LENDER, us, 0, &told) == -ENOENT, "a lender for root: %d",
+	       told.result);
+	/* Like one who is not there, and like a lender. */
+	ensure(bear(&f, BIRTH_WORKER, 0, 4711, &told) == -ESRCH, "like nobody: %d", told.result);
+	ensure(bear(&f, BIRTH_LENDER, 0, 1, &told) == -ESRCH, "like nobody: %d", told.result);
+	ensure(bear(&f, 4, a, 0, &told) == -EINVAL, "a role that is none: %d", told.result);
+
+	forget(&f, a);
+	ensure(bear(&f, BIRTH_WORKER, a, 0, &told) == -ESRCH, "alice, who is forgotten: %d",
+	       told.result);
+	forget(&f, b);
+	forget(&f, us);
+	close(of_alice);
+	close(of_bob);
+	close(own[0]);
+	close(own[1]);
+	dismiss(&f);
+}
+END_TEST
+
+/* Requests that make no sense are answered, or end it; nothing is left open. */
+START_TEST(nonsense_is_refused)
+{
+	struct front f;
+	struct told told;
+	int some[5];
+
+	needs_root("become other users");
+	policy("10", "allow read under %s to user %u\n", at("data"), alice.uid);
+	f = supervise();
+	for (size_t i = 0; i < ELEMENTSOF(some); i++)
+		some[i] = (int)sys(open("/dev/null", O_RDWR | O_CLOEXEC));
+	for (uint32_t type = 0; type < 16; type++)
+		for (size_t n = 0; n <= ELEMENTSOF(some); n++) {
+			if (type == ASK_POLICY && n == 1)
+				continue;
+			ensure(ask_it(&f, (struct question){ .type = type, .role = 9 }, some, n,
+				      &told) < 0,
+			       "request %u with %zu descriptors is granted", type, n);
+		}
+	ensure(ask_it(&f, (struct question){ .type = ASK_KILL, .instance = 1 }, NULL, 0, &told) ==
+		       -ESRCH,
+	       "kill: %d", told.result);
+	/* A file is no connection. */
+	ensure(ask_it(&f, (struct question){ .type = ASK_IDENTITY }, some, 1, &told) == -ENOTSOCK,
+	       "identity: %d", told.result);
+	for (size_t i = 0; i < ELEMENTSOF(some); i++)
+		close(some[i]);
+	dismiss(&f);
+}
+END_TEST
+
+/* A request of another size is another build's: it is not served. */
+START_TEST(a_front_of_another_build)
+{
+	struct question ask = { .type = ASK_POLICY };
+	struct front f;
+	int status;
+
+	needs_root("become other users");
+	policy("10", "allow read under %s to user %u\n", at("data"), alice.uid);
+	f = supervise();
+	ok(fdpass_send(f.socket, &ask, sizeof ask - 1, NULL, 0));
+	ensure(within(5000, waitpid(f.supervisor, &status, WNOHANG) == f.supervisor), "it goes on");
+	close(f.socket);
+	no_process_left();
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("hostile-front");
+
+	ADD_ROOT(s, only_those_who_connected_and_only_their_rules, 60);
+	ADD_ROOT(s, nonsense_is_refused, 60);
+	ADD_ROOT(s, a_front_of_another_build, 30);
+	return s;
+}
+
+int main(void)
+{
+	return harness_main("hostile-front", suite);
+}

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <math.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -390,6 +390,9 @@ static void start_daemons(void)
 		if (!wanted)
 			continue;
 		daemon_start(d);
+		/* Nobody but root may weigh a worker. */
+		if (!world.root)
+			continue;
 		if (i == 0)
 			weigh_opend(d);
 		if (d->idle)
@@ -587,6 +590,8 @@ static void choose(char *const *wanted)
 			switch_off(r, "not measured: needs root");
 		else if (r->work == &bus_daemon && system("command -v dbus-daemon >/dev/null"))
 			switch_off(r, "not measured: dbus-daemon is not installed");
+		else if (r->work == &bus_daemon && !getpwuid(world.root ? CALLER : getuid()))
+			switch_off(r, "not measured: dbus-daemon wants a user with an account");
 		else if (r->unpinned && sysconf(_SC_NPROCESSORS_ONLN) < 2)
 			switch_off(r, "not measured: needs a second CPU");
 	}

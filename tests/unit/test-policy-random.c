@@ -463,6 +463,28 @@ static void look_is_justified(const struct policy *e, const struct made_policy *
 			      path->text, text);
 }
 
+/* The one walk says what asking for every access to each directory on the way would. */
+static void above_is_what_is_granted(const struct policy *e, const struct made_path *path,
+				     const char *text)
+{
+	size_t len = strlen(path->text);
+	bool granted = false;
+
+	for (size_t i = 1; i < len; i++)
+		for (unsigned access = WIRE_READ; path->text[i] == '/' && access <= WIRE_LIST;
+		     access <<= 1) {
+			const struct policy_query q = { .path = path->text,
+							.len = i,
+							.access = access };
+			struct policy_verdict v;
+
+			policy_decide(e, &q, &v);
+			granted |= v.reason == WIRE_OK;
+		}
+	ck_assert_msg(policy_grants_above(e, path->text, len) == granted, "%s: %d\n%s", path->text,
+		      granted, text);
+}
+
 struct compiled {
 	struct policy *whole, *direct, *reread, *lender;
 	struct policy_base *bases[2];
@@ -558,6 +580,7 @@ static void one_request(const struct made_policy *made, const struct policy_subj
 		ck_assert_msg(lent.reason == WIRE_OK && lent.as_root, "%s lent\n%s", q.path, text);
 	}
 	look_is_justified(c->direct, made, s, &path, home_known, text);
+	above_is_what_is_granted(c->direct, &path, text);
 }
 
 static void make_subject(struct policy_subject *s, gid_t groups[2])

@@ -387,6 +387,7 @@ help:
 	'make check          all tests: check-unit, check-integration, check-system' \
 	'make check-client   the tests of libopenc alone, for SANITIZE=thread' \
 	'make check-valgrind the same under valgrind' \
+	'make check-refresh  a thousand replaced files under load' \
 	'make check-storm    eight threads of libopenc, each 10000 opens from a real opend' \
 	'make bench          what an open costs, beside the alternatives; figures in $(BUILD)/bench.json' \
 	'make bench-check    the same, failing when a goal is missed by more than 15 %' \

@@ -59,7 +59,7 @@ START_TEST(loading_10000_rules)
 	char *text = make(10000, true);
 	double best = 1e18;
 
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 10 || (best >= 100e3 * PATIENCE && i < 100); i++) {
 		double began = now();
 		struct policy *p = parse(text);
 
@@ -95,16 +95,16 @@ START_TEST(deciding_by_10000_rules)
 {
 	char *small_text = make(10, false), *large_text = make(10000, false);
 	struct policy *small = parse(small_text), *large = parse(large_text);
-	double small_best = 1e18, large_best = 1e18;
+	double small_best = 1e18, large_best = 1e18, most = 7 * 0.05 * PATIENCE;
 
-	for (int i = 0; i < 30; i++) {
+	/* On a busy machine the best round is long in coming. */
+	for (int i = 0; i < 30 || (large_best - small_best >= most && i < 3000); i++) {
 		small_best = UTIL_MIN(small_best, decide_round(small, 10));
 		large_best = UTIL_MIN(large_best, decide_round(large, 10000));
 	}
 	printf("deciding: by 10 rules %.0f ns, by 10,000 %.0f ns\n", small_best * 1e3,
 	       large_best * 1e3);
-	ck_assert_msg(large_best - small_best < 7 * 0.05 * PATIENCE, "%.3f and %.3f us", small_best,
-		      large_best);
+	ck_assert_msg(large_best - small_best < most, "%.3f and %.3f us", small_best, large_best);
 	policy_free(small);
 	policy_free(large);
 	free(small_text);

@@ -54,7 +54,7 @@ installed() {
 	apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts \
 		--no-breaks --no-replaces --no-enhances make gcc libc6-dev pkg-config libsystemd-dev \
 		libcap-dev libseccomp-dev check strace systemd util-linux kmod procps iproute2 \
-		python3-minimal e2fsprogs $(dpkg-query -W -f \
+		python3 e2fsprogs $(dpkg-query -W -f \
 		'${Package} ${Essential}\n' | sed -n 's/ yes$//p') 2>/dev/null | grep '^[a-z]'
 }
 # shellcheck disable=SC2046 # a list of packages; those that are only names of others are no loss

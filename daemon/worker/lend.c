@@ -62,11 +62,11 @@ static void lent_free(struct worker *w, struct lent *l)
 		w->lender.top = 0;
 }
 
-static void watch(struct worker *w, int op, uint32_t events)
+static bool watch(struct worker *w, int op, uint32_t events)
 {
 	struct epoll_event e = { .events = events, .data.u64 = EPOLL_LENDER };
 
-	epoll_ctl(w->epoll, op, w->lender.fd, &e);
+	return epoll_ctl(w->epoll, op, w->lender.fd, &e) == 0;
 }
 
 /* Puts unsent requests into the send buffer, each with the place for a path. */
@@ -293,7 +293,12 @@ void lend_connected(struct worker *w, int consume_fd, bool not_now)
 		return;
 	}
 	k->fd = consume_fd;
-	watch(w, EPOLL_CTL_ADD, EPOLLIN);
+	/* One that we would not hear is none. */
+	if (!watch(w, EPOLL_CTL_ADD, EPOLLIN)) {
+		k->fd = close_fd(k->fd);
+		answer_without(w, true);
+		return;
+	}
 	lend_flush(w);
 }
 

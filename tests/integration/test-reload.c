@@ -357,6 +357,8 @@ static void ask_under_load(struct guest_of_load *g, struct openc_conn *c, unsign
 	ok(openc_open_many(c, paths, n, NULL, 0, results, sizeof *results, 0));
 	note_longest(&l->longest, now_usec() - asked);
 	for (size_t i = 0; i < n; i++) {
+		ensure(results[i].generation, "%s: no answer but %s, reason %u", paths[i],
+		       strerror(-results[i].fd), results[i].reason);
 		note_generation(g, results[i].generation, asked);
 		judge(g, (seed + i) % WHATS, &results[i]);
 	}

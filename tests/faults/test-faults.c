@@ -1,0 +1,705 @@
+/* SPDX-License-Identifier: MIT
+ * What if a system call fails that never does? Each call of each process, with each of some errors,
+ * at its first times: one fault a run, by strace -e inject. Whatever comes of it,
+ *   - nothing crashes and nobody waits for long;
+ *   - nobody gets a file that he would not get without the fault, nor another one than he asked
+ *     for; what is refused in vain is refused;
+ *   - afterwards everything is answered as before, and nothing has leaked.
+ * Which calls there are, a run without a fault finds out. BUILD/faults.txt tells what came of each.
+ *
+ * FAULTS=, patterns of PROCESS/CALL/ERROR/TIME, picks some: FAULTS="worker/openat2 library". Needs
+ * root and programs with the wide filter, which lets a failed call live (make check-faults). */
+#include <ctype.h>
+#include <fnmatch.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include "tests/integration/harness.h"
+
+enum { TIMES = 3, CALLS_MAX = 128, ROWS_MAX = 16384, CLIENT_MS = 8000, AFTER_MS = 15000 };
+
+/* The processes, by how they are got hold of: a gate for what opend starts. */
+static const struct target {
+	const char *name;
+	enum { BY_GATE, AT_START, BY_START, BY_STOP } how; /* AT_START: opend starts it at once */
+} targets[] = {
+	{ "worker", BY_GATE },	{ "lobby", BY_GATE },	    { "lender", BY_GATE },
+	{ "audit", AT_START },	{ "supervisor", AT_START }, { "opend", BY_START },
+	{ "library", BY_STOP },
+};
+
+static const struct {
+	const char *name;
+} errors[] = { { "EINTR" },  { "EAGAIN" }, { "ENOMEM" }, { "EMFILE" },
+	       { "ENFILE" }, { "EIO" },	   { "EPERM" },	 { "ENOSPC" } };
+
+/* Not failed: calls that do not return or never fail (brk(2) tells the old end instead, and libc
+ * goes by that), the gate's own, and close(2), which closes whatever it says, but not where it is
+ * not carried out. */
+static const char *const spared[] = {
+	"exit",	   "exit_group", "rt_sigreturn", "restart_syscall", "execve",
+	"kill",	   "brk",	 "close",	 "getpid",	    "gettid",
+	"getppid", "getuid",	 "geteuid",	 "getgid",	    "getegid",
+	"umask",   "setfsuid",	 "setfsgid",	 "set_tid_address", "set_robust_list",
+};
+
+struct row {
+	size_t target;
+	char call[32];
+	size_t error;
+	unsigned time;
+	unsigned before; /* such calls, that are not counted */
+	char outcome[160];
+};
+
+/* What an opend at rest has, that nothing happened to. */
+static struct rest {
+	int fds, children;
+} * at_rest;		 /* shared */
+static struct row *rows; /* shared with the tests, which tell what came of it */
+static size_t n_rows;
+
+/* ---- what is asked ---- */
+
+enum { QUESTIONS = 10, BATCH = 3 };
+
+struct question {
+	const char *path;
+	int flags, error;
+};
+
+struct answer {
+	int fd, reason;
+};
+
+struct guest {
+	const char *socket;
+	bool stop; /* for the tracer to come and to go */
+	struct question questions[QUESTIONS];
+	size_t n;
+	_Atomic bool ends; /* the library has nothing to do any more */
+	_Atomic int step;  /* 1: the client has had its first answers; 2: the policy is another */
+	char said[256];	   /* how it went */
+	bool strict;	   /* every answer must be as it should */
+	bool perfect;
+};
+
+static void add_question(struct guest *g, const char *path, int flags, int error)
+{
+	ensure(g->n < QUESTIONS, "too many questions");
+	g->questions[g->n++] = (struct question){ path, flags, error };
+}
+
+static void write_policy(unsigned number)
+{
+	policy("10",
+	       "allow read,write,create under %s to user %u\ndeny any file %s to user %u\n"
+	       "allow read file %s to user %u as root\nallow read file %s to user %u log\n"
+	       "allow read file %s to user %u\n",
+	       at("data/d"), alice.uid, at("data/d/denied"), alice.uid, at("data/root"), alice.uid,
+	       at("data/logged"), alice.uid, at("data/number-%u", number), alice.uid);
+}
+
+static void write_files(void)
+{
+	make_dir(at("data/d"), 0755, alice.uid);
+	make_file(at("data/d/plain"), 0644, alice.uid, "plain\n");
+	make_file(at("data/d/denied"), 0644, alice.uid, "denied\n");
+	make_file(at("data/d/short"), 0644, alice.uid, "to be made short\n");
+	make_file(at("data/root"), 0600, 0, "root\n");
+	make_file(at("data/d/shut"), 0600, 0, "shut\n");
+	make_file(at("data/logged"), 0644, alice.uid, "logged\n");
+	make_file(at("data/beyond"), 0644, alice.uid, "beyond\n");
+	make_link(at("data/d/plain"), at("data/d/link"));
+}
+
+/* A new one each time: what is created is there afterwards. */
+static struct guest *guest_new(const struct opend *o, const char *name, bool strict)
+{
+	static unsigned number;
+	struct guest *g = shared(sizeof *g);
+
+	g->socket = o->socket;
+	g->strict = strict;
+	add_question(g, at("data/d/plain"), O_RDONLY, name[0] == 'c' ? EACCES : 0);
+	add_question(g, at("data/beyond"), O_RDONLY, EACCES);
+	if (name[0] == 'c')
+		return g;
+	add_question(g, at("data/d/denied"), O_RDWR | O_TRUNC, EACCES);
+	add_question(g, at("data/root"), O_RDONLY, 0);
+	add_question(g, at("data/d/shut"), O_RDONLY, EACCES);
+	add_question(g, at("data/d/link"), O_RDONLY, 0);
+	add_question(g, at("data/d/short"), O_WRONLY | O_TRUNC, 0);
+	add_question(g, at("data/d/new-%d-%u", (int)getpid(), number++), O_RDWR | O_CREAT | O_EXCL,
+		     0);
+	add_question(g, at("data/logged"), O_RDONLY, 0);
+	return g;
+}
+
+static void judge(struct guest *g, const struct question *q, const struct answer *a)
+{
+	struct stat want, got;
+
+	if (a->fd < 0) {
+		g->perfect &= a->fd == -q->error;
+		if (a->fd != -q->error && !g->said[0])
+			snprintf(g->said, sizeof g->said, "%s (%s)", strerror(-a->fd),
+				 openc_strreason(a->reason));
+		ensure(!g->strict || a->fd == -q->error, "%s: %s, reason %d", q->path,
+		       strerror(-a->fd), a->reason);
+		ensure(a->reason != OPENC_R_TIMEOUT, "%s: no answer", q->path);
+		return;
+	}
+	ensure(!q->error, "%s was granted", q->path);
+	sys(stat(q->path, &want));
+	sys(fstat(a->fd, &got));
+	ensure(want.st_dev == got.st_dev && want.st_ino == got.st_ino, "%s: another file came",
+	       q->path);
+	ensure((fcntl(a->fd, F_GETFL) & (O_ACCMODE | O_NONBLOCK)) == (q->flags & O_ACCMODE),
+	       "%s: opened otherwise, %#x", q->path, (unsigned)fcntl(a->fd, F_GETFL));
+	close_fd(a->fd);
+}
+
+static struct answer put_question(struct openc_conn *c, const struct question *q)
+{
+	struct answer a = { .fd = openc_open(c, q->path, q->flags, 0644) };
+
+	a.reason = openc_reason(c);
+	return a;
+}
+
+/* Nothing but the library's calls between the two stops. */
+static void ask_all(void *arg)
+{
+	struct guest *g = arg;
+	struct answer answers[2 * QUESTIONS];
+	struct openc_result batch[BATCH] = { 0 };
+	const char *paths[BATCH];
+	struct openc_conn *c = NULL;
+	char *info = NULL;
+	int r, n = 0, rules = -1;
+
+	for (size_t i = 0; i < BATCH; i++)
+		paths[i] = g->questions[i % 2].path;
+	if (g->stop)
+		raise(SIGSTOP);
+	r = openc_new(&c, g->socket);
+	if (r == 0) {
+		openc_set_timeout(c, CLIENT_MS);
+		for (size_t i = 0; i < g->n; i++)
+			answers[i] = put_question(c, &g->questions[i]);
+		g->step = 1;
+		while (g->step == 1)
+			;
+		for (size_t i = 0; i < g->n; i++)
+			answers[g->n + i] = put_question(
+				c, &(struct question){ g->questions[i].path,
+						       g->questions[i].flags & ~O_EXCL, 0 });
+		n = openc_open_many(c, paths, BATCH, NULL, 0, batch, sizeof *batch, 0);
+		openc_whoami(c, &info);
+		rules = openc_rules(c);
+	}
+	openc_free(c);
+	free(info);
+	close_fd(rules);
+	g->ends = true;
+	if (g->stop)
+		raise(SIGSTOP);
+	g->perfect = true;
+	if (r < 0) {
+		g->perfect = false;
+		g->step = 3;
+		snprintf(g->said, sizeof g->said, "cannot connect: %s", strerror(-r));
+		ensure(!g->strict, "%s", g->said);
+		return;
+	}
+	for (size_t i = 0; i < 2 * g->n; i++)
+		judge(g, &g->questions[i % g->n], &answers[i]);
+	for (size_t i = 0; i < BATCH; i++)
+		judge(g, &g->questions[i % 2],
+		      &(struct answer){ n < 0 ? n : batch[i].fd, batch[i].reason });
+	g->step = 3;
+}
+
+/* ---- the programs, and who is traced ---- */
+
+static char *gated(const char *name)
+{
+	return at("gated/%s", name);
+}
+
+static void install_as(const char *from, const char *name)
+{
+	ensure(RUN("install", "-m", "755", from, gated(name)).status == 0, "cannot install %s",
+	       from);
+}
+
+static void build_gates(void)
+{
+	static const char *const started[] = { "opend-worker", "opend-audit", "opend-supervisor" };
+	char *gate = text("%s/tests/faults/gate", getenv("BUILD"));
+
+	make_dir(at("gated"), 0755, 0);
+	make_dir(at("gated/real"), 0755, 0);
+	make_dir(at("gated/gate"), 0777, 0);
+	sys(chmod(at("gated/gate"), 0777));
+	install_as(staged("opend"), "opend");
+	for (size_t i = 0; i < ELEMENTSOF(started); i++) {
+		install_as(staged(started[i]), text("real/%s", started[i]));
+		install_as(gate, started[i]);
+	}
+}
+
+/* One fault; call NULL: none, but all calls are written down. */
+struct fault {
+	const struct target *target;
+	const char *call, *error;
+	unsigned time;
+	pid_t tracer, tracee;
+};
+
+static char *trace_file(void)
+{
+	return at("run/trace");
+}
+
+/* strace's arguments for it, without those that say whom to trace; returns how many. */
+static size_t strace_args(const struct fault *f, const char **args)
+{
+	size_t n = 0;
+
+	args[n++] = "strace";
+	args[n++] = "-qq";
+	args[n++] = "-o";
+	args[n++] = trace_file();
+	if (f->call) {
+		args[n++] = "-e";
+		args[n++] = text("inject=%s:error=%s:syscall=getpid:when=%u", f->call, f->error,
+				 f->time);
+		args[n++] = "-e";
+		args[n++] = text("trace=%s", f->call);
+	}
+	args[n] = NULL;
+	return n;
+}
+
+/* Takes hold of a process that has stopped for it. */
+static void trace(struct fault *f, pid_t pid)
+{
+	const char *args[16];
+	size_t n = strace_args(f, args);
+
+	f->tracee = pid;
+	args[n++] = "-p";
+	args[n++] = text("%d", (int)pid);
+	args[n] = NULL;
+	f->tracer = (pid_t)sys(fork());
+	if (f->tracer == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		execvp(args[0], (char *const *)args);
+		_exit(127);
+	}
+	ensure(within(10000,
+		      proc_status(pid, "TracerPid") && atoi(proc_status(pid, "TracerPid")) != 0),
+	       "strace does not trace it");
+	sys(kill(pid, SIGCONT));
+}
+
+static void untrace(struct fault *f)
+{
+	if (f->tracer <= 0)
+		return;
+	kill(f->tracer, SIGTERM);
+	waitpid(f->tracer, NULL, 0);
+	f->tracer = 0;
+}
+
+static bool stopped(pid_t pid)
+{
+	char *state = proc_status(pid, "State");
+
+	return state && state[0] == 'T';
+}
+
+/* If the process that is to be traced waits at its gate, lets it in. */
+static void attend_gate(struct fault *f)
+{
+	FILE *file;
+	int pid;
+
+	if ((f->target->how != BY_GATE && f->target->how != AT_START) || f->tracer)
+		return;
+	file = fopen(at("gated/gate/pid"), "re");
+	if (!file)
+		return;
+	if (fscanf(file, "%d", &pid) == 1 && stopped(pid))
+		trace(f, pid);
+	fclose(file);
+}
+
+static const char **opend_command(const char **args)
+{
+	opend_args(0, args);
+	args[0] = gated("opend");
+	return args;
+}
+
+/* With the fault, if it is one of opend itself. */
+static struct opend start_opend(const struct fault *f)
+{
+	const char *args[48];
+	size_t n = 0;
+
+	if (f->target->how == BY_START) {
+		n = strace_args(f, args);
+		/* opend is our child, and strace nobody's. */
+		args[n++] = "-D";
+	}
+	opend_command(args + n);
+	if (f->target->how == BY_GATE || f->target->how == AT_START)
+		make_file(at("gated/gate/%s", f->target->name), 0666, 0, "");
+	return opend_spawn(0, args);
+}
+
+/* Says how the process ended, if it did: a fault may end a worker, but not by a signal. */
+static void check_log(const struct opend *o)
+{
+	struct program p =
+		RUN("grep", "-aE", "died by signal|Sanitizer|runtime error|stack smashing", o->log);
+
+	ensure(p.status == 1, "%s", p.out);
+}
+
+static char *last_line(const char *file)
+{
+	return text("%.*s", 100, RUN("tail", "-n", "1", file).out);
+}
+
+/* It has ended, with a word and not by a signal: that is what opend does when it cannot go on, or
+ * not without its supervisor, and then its manager starts it again. */
+static bool has_ended(struct opend *o)
+{
+	int status;
+
+	if (waitpid(o->pid, &status, WNOHANG) != o->pid)
+		return false;
+	ensure(WIFEXITED(status) && WEXITSTATUS(status) != 0, "it ended with status %#x",
+	       (unsigned)status);
+	ensure(strlen(last_line(o->log)) > 0, "it ended without a word");
+	return true;
+}
+
+static bool is_up(const struct opend *o, const struct fault *f)
+{
+	return access(o->socket, F_OK) == 0 && access(o->control, F_OK) == 0 &&
+	       (f->target->how != AT_START || f->tracer) && asleep(o->pid);
+}
+
+/* What it cannot start without, it may refuse to start without. */
+static bool came_up(struct opend *o, struct fault *f)
+{
+	int64_t until = now_msec() + 20000;
+
+	while (now_msec() < until && !is_up(o, f)) {
+		attend_gate(f);
+		if (has_ended(o)) {
+			ensure(f->call, "it does not start: %s", last_line(o->log));
+			return false;
+		}
+		sleep_msec(5);
+	}
+	sleep_msec(20);
+	if (f->call && has_ended(o))
+		return false;
+	/* That it is ready may be what it could not say. */
+	if (!f->call || f->target->how != BY_START)
+		opend_wait_ready(o);
+	if (!at_rest->fds)
+		*at_rest = (struct rest){ o->idle_fds, o->idle_children };
+	o->idle_fds = at_rest->fds;
+	o->idle_children = at_rest->children;
+	return true;
+}
+
+/* ---- a run ---- */
+
+static int reload_by_program(const struct opend *o)
+{
+	return RUN(staged("opend"), "--reload", "--control", o->control).status;
+}
+
+static void let_ask(const struct opend *o, struct fault *f, struct guest *g, struct who who)
+{
+	int64_t until = now_msec() + 4 * CLIENT_MS;
+	bool by_stop = f->target->how == BY_STOP && !g->strict && who.uid == alice.uid;
+	struct client c;
+
+	g->stop = by_stop;
+	c = client_start(who, ask_all, g);
+	while (alive(c.pid)) {
+		ensure(now_msec() < until, "a client waits for ever");
+		attend_gate(f);
+		if (by_stop && !g->ends && stopped(c.pid) && !f->tracer)
+			trace(f, c.pid);
+		if (by_stop && g->ends)
+			untrace(f);
+		if (by_stop && g->ends && stopped(c.pid))
+			sys(kill(c.pid, SIGCONT));
+		if (g->step == 1) {
+			write_policy(2);
+			/* With the fault it may fail; then the old one stays. */
+			ensure(reload_by_program(o) == 0 || f->call, "cannot reload");
+			g->step = 2;
+		}
+		sleep_msec(2);
+	}
+	client_wait(&c);
+}
+
+static void tell(struct row *row, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void tell(struct row *row, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!row)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(row->outcome, sizeof row->outcome, fmt, ap);
+	va_end(ap);
+	row->outcome[strcspn(row->outcome, "\n")] = 0;
+}
+
+static bool asked_in_vain(const struct opend *o)
+{
+	struct fault none = { .target = &targets[0], .tracer = -1 };
+	struct guest *g = guest_new(o, "alice", false);
+
+	let_ask(o, &none, g, alice);
+	return !g->perfect;
+}
+
+/* The service is as it was: whatever was short for a moment is so no more. */
+static void check_after(const struct opend *o)
+{
+	struct fault none = { .target = &targets[0], .tracer = -1 };
+	int64_t until = now_msec() + AFTER_MS;
+
+	while (asked_in_vain(o) && now_msec() < until)
+		sleep_msec(100);
+	let_ask(o, &none, guest_new(o, "alice", true), alice);
+	let_ask(o, &none, guest_new(o, "carol", true), uid_only(1002));
+	ensure(!strcmp(slurp(open(at("data/d/denied"), O_RDONLY | O_CLOEXEC), NULL), "denied\n"),
+	       "a refused file was written to");
+}
+
+/* As its manager does. */
+static void start_again(struct opend *o)
+{
+	struct fault none = { .target = &targets[0], .tracer = -1 };
+	const char *args[48];
+
+	close_fd(o->notify);
+	no_process_left();
+	write_policy(1);
+	*o = opend_spawn(0, opend_command(args));
+	ensure(came_up(o, &none), "it does not start again");
+}
+
+static void run_once(struct fault *f, struct row *row)
+{
+	struct guest *carol, *g;
+	bool hit, died, up;
+	const char *word = "";
+	struct opend o;
+
+	build_gates();
+	write_files();
+	write_policy(1);
+	o = start_opend(f);
+	up = came_up(&o, f);
+	carol = guest_new(&o, "carol", false);
+	g = guest_new(&o, "alice", false);
+	if (up) {
+		let_ask(&o, f, carol, uid_only(1002));
+		let_ask(&o, f, g, alice);
+	}
+	died = f->tracee && f->target->how != BY_STOP && !alive(f->tracee);
+	hit = f->call && RUN("grep", "-qs", "INJECTED", trace_file()).status == 0;
+	untrace(f);
+	ensure(f->call || (carol->perfect && g->perfect), "even without a fault: %s", g->said);
+	check_log(&o);
+	if (!up || has_ended(&o)) {
+		word = text("; opend %s: %s", up ? "ended" : "refused to start", last_line(o.log));
+		start_again(&o);
+	}
+	check_after(&o);
+	opend_stop(&o);
+	tell(row, "%s%s%s%s",
+	     !hit			    ? "not reached"
+	     : carol->perfect && g->perfect ? "served"
+					    : "refused: ",
+	     hit ? (carol->said[0] ? carol->said : g->said) : "", died ? "; it ended" : "", word);
+}
+
+START_TEST(a_fault)
+{
+	struct row *row = &rows[_i];
+	struct fault f = { .target = &targets[row->target],
+			   .call = row->call,
+			   .error = errors[row->error].name,
+			   .time = row->before + row->time };
+
+	run_once(&f, row);
+}
+END_TEST
+
+/* ---- the matrix ---- */
+
+static bool wanted(const struct row *row)
+{
+	char *list = getenv("FAULTS") ? text("%s", getenv("FAULTS")) : NULL;
+	char *name = text("%s/%s/%s/%u", targets[row->target].name, row->call,
+			  errors[row->error].name, row->time);
+
+	if (!list || !*list)
+		return true;
+	for (char *p = strtok(list, " "); p; p = strtok(NULL, " "))
+		if (!fnmatch(text("%s*", p), name, 0))
+			return true;
+	return false;
+}
+
+static bool is_spared(const char *call)
+{
+	for (size_t i = 0; i < ELEMENTSOF(spared); i++)
+		if (!strcmp(call, spared[i]))
+			return true;
+	return false;
+}
+
+static void add_rows(size_t target, const char *call, unsigned before, unsigned times)
+{
+	for (size_t error = 0; error < ELEMENTSOF(errors); error++)
+		for (unsigned time = 1; time <= UTIL_MIN(times, (unsigned)TIMES); time++) {
+			struct row *row = &rows[n_rows];
+
+			*row = (struct row){
+				.target = target, .error = error, .time = time, .before = before
+			};
+			snprintf(row->call, sizeof row->call, "%s", call);
+			if (wanted(row) && n_rows < ROWS_MAX - 1)
+				n_rows++;
+		}
+}
+
+/* Which calls it made, from strace's lines "name(...". */
+struct census {
+	struct {
+		char name[32];
+		unsigned times;
+		unsigned before; /* made by the loader, which is not ours */
+	} calls[CALLS_MAX];
+	size_t n;
+	bool loading;
+} * censuses; /* of each target; shared */
+
+/* The loader ends by unmapping the list of libraries. */
+static void count_call(struct census *c, const char *line)
+{
+	size_t len = strspn(line, "abcdefghijklmnopqrstuvwxyz_0123456789"), i;
+
+	if (len == 0 || len >= sizeof c->calls[0].name || line[len] != '(')
+		return;
+	for (i = 0; i < c->n; i++)
+		if (!strncmp(c->calls[i].name, line, len) && !c->calls[i].name[len])
+			break;
+	ensure(i < CALLS_MAX, "too many calls");
+	if (i == c->n)
+		memcpy(c->calls[c->n++].name, line, len);
+	if (!strncmp(line, "execve(", 7))
+		c->loading = true;
+	*(c->loading ? &c->calls[i].before : &c->calls[i].times) += 1;
+	if (!strncmp(line, "munmap(", 7))
+		c->loading = false;
+}
+
+START_TEST(a_census)
+{
+	struct fault f = { .target = &targets[_i] };
+	_cleanup_fclose_ FILE *file = NULL;
+	char line[512];
+
+	run_once(&f, NULL);
+	file = fopen(trace_file(), "re");
+	ensure(file, "nothing was traced");
+	while (fgets(line, sizeof line, file))
+		count_call(&censuses[_i], line);
+	ensure(censuses[_i].n > 3, "%zu calls only", censuses[_i].n);
+}
+END_TEST
+
+/* Before there is a matrix, the calls must be known. */
+static int take_census(void)
+{
+	Suite *s = suite_create("census");
+	SRunner *r;
+	int failed;
+
+	tcase_add_loop_test(harness_case(s, "census", 120), a_census, 0, ELEMENTSOF(targets));
+	r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed;
+}
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("faults");
+
+	if (!is_root())
+		return s;
+	rows = shared(ROWS_MAX * sizeof *rows);
+	at_rest = shared(sizeof *at_rest);
+	censuses = shared(ELEMENTSOF(targets) * sizeof *censuses);
+	if (take_census()) {
+		fprintf(stderr, "without a fault it does not go well either\n");
+		exit(EXIT_FAILURE);
+	}
+	for (size_t target = 0; target < ELEMENTSOF(targets); target++)
+		for (size_t i = 0; i < censuses[target].n; i++)
+			if (!is_spared(censuses[target].calls[i].name))
+				add_rows(target, censuses[target].calls[i].name,
+					 censuses[target].calls[i].before,
+					 censuses[target].calls[i].times);
+	for (size_t i = 0; i < n_rows; i++)
+		snprintf(rows[i].outcome, sizeof rows[i].outcome, "FAILED");
+	tcase_add_loop_test(harness_case(s, "faults", 120), a_fault, 0, (int)n_rows);
+	return s;
+}
+
+static void write_table(void)
+{
+	char *name = text("%s/faults.txt", getenv("BUILD"));
+	_cleanup_fclose_ FILE *f = fopen(name, "we");
+
+	for (size_t i = 0; f && i < n_rows; i++)
+		fprintf(f, "%-8s %-18s %-7s %u  %s\n", targets[rows[i].target].name, rows[i].call,
+			errors[rows[i].error].name, rows[i].time, rows[i].outcome);
+	printf("%zu faults: %s\n", n_rows, name);
+}
+
+int main(void)
+{
+	int r;
+
+	if (!is_root()) {
+		harness_skip("faults", "needs root to trace what runs as others");
+		return EXIT_SUCCESS;
+	}
+	r = harness_main("faults", suite);
+	write_table();
+	return r;
+}

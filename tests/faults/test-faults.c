@@ -35,14 +35,14 @@ static const struct {
 } errors[] = { { "EINTR" },  { "EAGAIN" }, { "ENOMEM" }, { "EMFILE" },
 	       { "ENFILE" }, { "EIO" },	   { "EPERM" },	 { "ENOSPC" } };
 
-/* Not failed: calls that do not return or never fail (brk(2) tells the old end instead, and libc
- * goes by that), the gate's own, and close(2), which closes whatever it says, but not where it is
- * not carried out. */
+/* Not failed: calls that do not return or never fail (brk(2) tells the old end instead, futex(2)
+ * only of mistakes, and libc goes by that), the gate's own, and close(2), which closes whatever it
+ * says, but not where it is not carried out. */
 static const char *const spared[] = {
-	"exit",	   "exit_group", "rt_sigreturn", "restart_syscall", "execve",
-	"kill",	   "brk",	 "close",	 "getpid",	    "gettid",
-	"getppid", "getuid",	 "geteuid",	 "getgid",	    "getegid",
-	"umask",   "setfsuid",	 "setfsgid",	 "set_tid_address", "set_robust_list",
+	"exit",	    "exit_group",      "rt_sigreturn",	  "restart_syscall", "execve", "kill",
+	"brk",	    "futex",	       "close",		  "getpid",	     "gettid", "getppid",
+	"getuid",   "geteuid",	       "getgid",	  "getegid",	     "umask",  "setfsuid",
+	"setfsgid", "set_tid_address", "set_robust_list",
 };
 
 struct row {
@@ -56,7 +56,7 @@ struct row {
 
 /* What an opend at rest has, that nothing happened to. */
 static struct rest {
-	int fds, children;
+	int fds, children, supervisor_fds;
 } * at_rest;		 /* shared */
 static struct row *rows; /* shared with the tests, which tell what came of it */
 static size_t n_rows;
@@ -417,9 +417,10 @@ static bool came_up(struct opend *o, struct fault *f)
 	if (!f->call || f->target->how != BY_START)
 		opend_wait_ready(o);
 	if (!at_rest->fds)
-		*at_rest = (struct rest){ o->idle_fds, o->idle_children };
+		*at_rest = (struct rest){ o->idle_fds, o->idle_children, o->idle_supervisor_fds };
 	o->idle_fds = at_rest->fds;
 	o->idle_children = at_rest->children;
+	o->idle_supervisor_fds = at_rest->supervisor_fds;
 	return true;
 }
 

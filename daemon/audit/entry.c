@@ -110,8 +110,11 @@ static void say_access(struct entry *e, const struct audit_record *r)
 
 static void say_path(struct entry *e, const struct record *rec)
 {
+	bool elsewhere = rec->fixed.place_len != rec->fixed.path_len ||
+			 memcmp(rec->place, rec->path, rec->fixed.path_len);
+
 	line_quote(&e->message, rec->path, rec->fixed.path_len);
-	if (rec->fixed.place_len) {
+	if (rec->fixed.place_len && elsewhere) {
 		line_add(&e->message, ", which leads to ");
 		line_quote(&e->message, rec->place, rec->fixed.place_len);
 	}

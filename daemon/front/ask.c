@@ -17,10 +17,11 @@ static int exchange(int sock, const struct question *ask, const int *fds, size_t
 
 	if (r < 0)
 		return r;
-	while (poll(&p, 1, -1) < 0)
-		if (errno != EINTR)
+	do {
+		if (poll(&p, 1, -1) < 0 && errno != EINTR)
 			return -errno;
-	r = fdpass_recv(sock, told, sizeof *told, NULL, 0, &none);
+		r = fdpass_recv(sock, told, sizeof *told, NULL, 0, &none);
+	} while (r == -EAGAIN || r == -EINTR);
 	return r < 0 ? r : r == sizeof *told ? 0 : -EPIPE;
 }
 

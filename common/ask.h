@@ -33,6 +33,7 @@ enum ask_type {
 			 * identity. Lobby. opend-audit: + its end and its stats */
 	ASK_KILL,	/* instance: SIGKILL */
 	ASK_BURY,	/* instance: it is dead and has been waited for */
+	ASK_TIDY,	/* the end is near: remove the sockets' files, while their locks are held */
 };
 
 enum { ASK_ROLE_AUDIT = 3 };	/* beside enum birth_role */

@@ -73,6 +73,7 @@ struct worker {
 	uid_t uid;
 	gid_t gid;
 	bool has_root;				/* `as root` rules: a lender may be asked for */
+	bool served;				/* it has been READY */
 	bool dead;				/* only its last records are left */
 	int down, up, audit;			/* audit: reading end, for an opend-audit to come */
 	const struct stats *stats;		/* its page; a worker's word */

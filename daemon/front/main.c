@@ -265,17 +265,18 @@ static int watch_supervisor(struct server *s)
 	return watch_child(s, &s->supervisor_child, s->supervisor_pid, on_supervisor_death, s);
 }
 
-/* At its end of file it removes our sockets' files. True when it has. */
+/* True when it has removed our sockets' files. */
 static bool supervisor_end(struct server *s)
 {
-	int status = -1;
+	const struct question tidy = { .type = ASK_TIDY };
+	bool tidied = s->supervisor_pid > 0 && ask(s, &tidy, NULL, 0, NULL) == 0;
 
 	s->supervisor = close_fd(s->supervisor);
 	s->supervisor_child = sd_event_source_disable_unref(s->supervisor_child);
 	if (s->supervisor_pid > 0)
-		while (waitpid(s->supervisor_pid, &status, 0) < 0 && errno == EINTR)
+		while (waitpid(s->supervisor_pid, NULL, 0) < 0 && errno == EINTR)
 			;
-	return status == 0;
+	return tidied;
 }
 
 static int on_housekeeping(sd_event_source *source, uint64_t usec, void *data)

@@ -222,12 +222,19 @@ static void worker_end(struct server *s, struct worker *w)
 		ask(s, &bury, NULL, 0, NULL);
 	while ((c = TAILQ_FIRST(&w->clients)))
 		client_close(s, c);
-	/* It never saw these, so GOODBYE is the truth. */
-	while ((c = TAILQ_FIRST(&w->waiting)))
-		client_turn_away(s, c, WIRE_RESOURCES);
 	while ((i = LIST_FIRST(&w->identities))) {
 		identity_serve(i, NULL);
 		identity_release(s, i);
+	}
+	/* It never saw these. Another may serve them; but where one could not even be born, the
+	 * next could not either. */
+	while ((c = TAILQ_FIRST(&w->waiting))) {
+		if (!w->served || !c->identity) {
+			client_turn_away(s, c, WIRE_RESOURCES);
+			continue;
+		}
+		client_detach(s, c);
+		client_place(s, c, 0);
 	}
 	lender_gone(w);
 	if (w->lender)
@@ -377,6 +384,7 @@ static void take_record(struct server *s, struct worker *w, const struct up *u)
 		if (w->state != WORKER_BORN)
 			break;
 		w->state = WORKER_READY;
+		w->served = true;
 		w->landlock_abi = u->a;
 		w->confinement = u->b;
 		if (w->predecessor)

@@ -48,6 +48,16 @@ static bool take_option(struct supervisor *s, int option, const char *arg)
 	}
 }
 
+/* Not at the end of file: where opend was killed, another may stand in its place by now. */
+static int remove_sockets(const struct supervisor *s)
+{
+	if (s->system)
+		privilege_for_cleanup();
+	for (size_t i = 0; i < s->n_sockets; i++)
+		unlink(s->sockets[i]);
+	return s->system ? privilege_lower() : 0;
+}
+
 static int handle(struct supervisor *s, struct question *ask, const int *fds, size_t n,
 		  struct told *told)
 {
@@ -74,6 +84,8 @@ static int handle(struct supervisor *s, struct question *ask, const int *fds, si
 		if (c)
 			child_bury(c);
 		return c ? 0 : -ESRCH;
+	case ASK_TIDY:
+		return remove_sockets(s);
 	default:
 		return -EINVAL;
 	}
@@ -101,14 +113,6 @@ static int serve_one(struct supervisor *s)
 		close_fd(fds[i]);
 	n = fdpass_send(ASK_FD, &told, sizeof told, NULL, 0);
 	return n < 0 ? n : 0;
-}
-
-static void remove_sockets(const struct supervisor *s)
-{
-	if (s->system)
-		privilege_for_cleanup();
-	for (size_t i = 0; i < s->n_sockets; i++)
-		unlink(s->sockets[i]);
 }
 
 int main(int argc, char **argv)
@@ -140,6 +144,5 @@ int main(int argc, char **argv)
 		fprintf(stderr, "opend: error: cannot confine the supervisor: %s\n", strerror(-r));
 	while (r == 0)
 		r = serve_one(&s);
-	remove_sockets(&s);
 	return r == -EPIPE ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -95,7 +95,7 @@ void child_bury(struct child *c);
 int privilege_lower(void);
 int privilege_hand_on(bool system, bool read_search, bool override);
 int privilege_drop(void);
-/* At the very end: socket files stand in directories of root. */
+/* For a moment, near the end: socket files stand in directories of root. */
 void privilege_for_cleanup(void);
 
 /* confine.c */

@@ -111,7 +111,7 @@ START_TEST(a_killed_supervisor_and_what_it_leaves)
 END_TEST
 
 /* Each of the two ends with the other: opend without a supervisor is of no use, and says so to
- * whoever started it. Either way nothing is left. */
+ * whoever started it. Either way no process is left. */
 START_TEST(neither_half_goes_on_alone)
 {
 	char *file = make_file(at("data/file"), 0644, alice.uid, "file\n");
@@ -128,7 +128,6 @@ START_TEST(neither_half_goes_on_alone)
 		       "status %#x without a supervisor", (unsigned)status);
 		close_fd(o.notify);
 		no_process_left();
-		ensure(access(o.socket, F_OK) < 0 || half == 1, "%s is left", o.socket);
 	}
 }
 END_TEST

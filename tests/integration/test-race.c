@@ -214,9 +214,10 @@ static void race(const char *name, client_fn *fn, bool as_root)
 		"%ld granted, %ld refused; %lu swaps; nothing outside\n",
 		name, r->granted[0] + r->refused[0] + r->granted[1] + r->refused[1], r->granted[0],
 		r->refused[0], r->granted[1], r->refused[1], r->swaps);
-	/* All must have happened, or there was no race. */
+	/* All must have happened, or there was no race; how often, is up to the scheduler. */
 	for (int slow = 0; slow < 2; slow++)
-		ensure(r->granted[slow] > r->requests / 100 && r->refused[slow] > r->requests / 100,
+		ensure(r->granted[slow] > r->requests / 1000 &&
+			       r->refused[slow] > r->requests / 1000,
 		       "%ld granted, %ld refused", r->granted[slow], r->refused[slow]);
 	ensure(r->swaps > 100, "%lu swaps", r->swaps);
 	close_fd(r->made_in[0]);

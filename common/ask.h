@@ -52,6 +52,7 @@ struct told {
 	uint32_t anew;			/* nobody knows its unit, which rules name: it must connect anew */
 	uint32_t rules, root_rules;	/* that can apply; those of them that are `as root` */
 	uint32_t generation, all_rules;	/* POLICY */
+	uint64_t digest;		/* POLICY */
 	struct settings settings;	/* POLICY */
 	char unit[176];
 };

@@ -65,6 +65,9 @@ int ask_option(struct ask *a, int option, const char *argument)
 			return usage(NULL, "too many policies");
 		a->policies[a->n_policies++] = argument;
 		return EXIT_DONE;
+	case ASK_CONTROL:
+		a->control = argument;
+		return EXIT_DONE;
 	case ASK_JSON:
 		a->json = true;
 		return EXIT_DONE;
@@ -134,6 +137,25 @@ static int load_files(struct ask *a)
 			    &a->whole);
 
 	return report_diags(&diags, r);
+}
+
+/* The files may not be what runs: they have been edited since, or a reload refused them. Where
+ * opend does not run, or does not tell us, there is nothing to say. */
+static void compare_with_running(const struct ask *a)
+{
+	static const char name[] = "opend_policy_info{digest=\"";
+	_cleanup_free_ char *status = NULL;
+	const char *digest;
+
+	if (a->n_policies && !a->control)
+		return;
+	if (control_ask(a->control ? a->control : DEFAULT_CONTROL, "status", &status) < 0 ||
+	    !status)
+		return;
+	digest = strstr(status, name);
+	if (digest && strtoull(digest + sizeof name - 1, NULL, 16) != policy_digest(a->whole))
+		complain("note: the opend that runs has another policy than these files; "
+			 "\"opend --reload\" makes them one, or says why not");
 }
 
 static char *read_all(int fd, size_t *ret_len)
@@ -214,6 +236,8 @@ int ask_prepare(struct ask *a, const struct cli *cli)
 	r = files ? load_files(a) : load_own(a, cli);
 	if (r != EXIT_DONE)
 		return r;
+	if (files)
+		compare_with_running(a);
 	if (policy_effective(a->whole, &a->subject, POLICY_CALLER, a->home, &a->effective) < 0) {
 		complain("out of memory");
 		return EXIT_FAILED;

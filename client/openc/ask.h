@@ -18,6 +18,7 @@ struct ask {
 	size_t n_groups;
 	unsigned access;
 	bool json;
+	const char *control; /* of the opend that runs; NULL: the usual one */
 
 	struct policy_subject subject;
 	char *home, *own_via, *own_unit;
@@ -27,13 +28,14 @@ struct ask {
 
 /* Takes one option that all three have: 0, or an exit status. */
 int ask_option(struct ask *a, int option, const char *argument);
-enum { ASK_USER = 256, ASK_GROUP, ASK_UNIT, ASK_VIA, ASK_POLICY, ASK_JSON, ASK_OPTIONS_END };
+enum { ASK_USER = 256, ASK_GROUP, ASK_UNIT, ASK_VIA, ASK_POLICY, ASK_CONTROL, ASK_JSON, ASK_OPTIONS_END };
 #define ASK_OPTIONS                                                                                \
 	{ "user", required_argument, NULL, ASK_USER },                                             \
 		{ "group", required_argument, NULL, ASK_GROUP },                                   \
 		{ "unit", required_argument, NULL, ASK_UNIT },                                     \
 		{ "via", required_argument, NULL, ASK_VIA },                                       \
 		{ "policy", required_argument, NULL, ASK_POLICY },                                 \
+		{ "control", required_argument, NULL, ASK_CONTROL },                               \
 	{                                                                                          \
 		"json", no_argument, NULL, ASK_JSON                                                \
 	}

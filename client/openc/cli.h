@@ -53,6 +53,10 @@ int copy_all(int from, int to);
 int print_memory_file(int fd, FILE *to);
 int parse_mode_digits(const char *digits, uint32_t *ret);
 
+/* status.c: one word to the control socket; the answer, to be freed. 0 or -errno. */
+int control_ask(const char *path, const char *word, char **ret);
+#define DEFAULT_CONTROL "/run/opend/control"
+
 /* run.c */
 int run_command(char **argv);
 

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include "ask.h"
 #include "messages.h"
+#include "obstacle.h"
 #include "policy/explain.h"
 #include "policy/hull.h"
 
@@ -37,7 +38,7 @@ static void json_near(const struct policy_near *n, FILE *f)
 }
 
 static void json_explanation(const struct ask *a, const char *path,
-			     const struct policy_explanation *e, FILE *f)
+			     const struct policy_explanation *e, const char *obstacle, FILE *f)
 {
 	const struct policy_verdict *v = &e->verdict;
 
@@ -58,12 +59,18 @@ static void json_explanation(const struct ask *a, const char *path,
 		fputs(i ? "," : "", f);
 		json_near(&e->near[i], f);
 	}
-	fputs("]}\n", f);
+	putc(']', f);
+	if (obstacle) {
+		fputs(",\"obstacle\":", f);
+		json_string(f, obstacle);
+	}
+	fputs("}\n", f);
 }
 
 static int explain(const struct ask *a, const char *path)
 {
 	const struct policy_query q = { .path = path, .len = strlen(path), .access = a->access };
+	_cleanup_free_ char *obstacle = NULL;
 	struct policy_explanation e = { 0 };
 	int r, reason;
 
@@ -73,11 +80,15 @@ static int explain(const struct ask *a, const char *path)
 		return EXIT_FAILED;
 	}
 	reason = e.verdict.reason;
+	if (!reason && !e.verdict.as_root)
+		obstacle = find_obstacle(&a->subject, path, a->access);
 	if (a->json)
-		json_explanation(a, path, &e, stdout);
+		json_explanation(a, path, &e, obstacle, stdout);
 	policy_explanation_deinit(&e);
 	if (!a->json)
 		r = policy_explain_print(a->whole, &a->subject, a->home, &q, stdout);
+	if (r >= 0 && obstacle && !a->json)
+		printf("but the kernel would refuse: uid %u %s\n", a->subject.uid, obstacle);
 	return r < 0 || reason ? EXIT_FAILED : EXIT_DONE;
 }
 

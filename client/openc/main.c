@@ -42,7 +42,7 @@ static void print_help(void)
 		       commands[i].summary);
 	printf("\nWHO is somebody else, judged by the policy's files: --user USER, --group "
 	       "GROUP...,\n"
-	       "--unit UNIT, --via DOOR, --policy DIR|FILE...\n");
+	       "--unit UNIT, --via DOOR, --policy DIR|FILE..., --control PATH\n");
 	printf("\nOptions:\n"
 	       "  --socket ADDRESS  socket of opend, or fd:N; else $OPENC_SOCKET, else\n"
 	       "                    /run/opend/socket\n"

@@ -47,7 +47,7 @@ _openc() {
 		esac
 		return
 	fi
-	local words who='--user --group --unit --via --policy --json'
+	local words who='--user --group --unit --via --policy --control --json'
 	case $command in
 	'') words="$commands --socket --help --version" ;;
 	exec) words='-r --read -w --write -a --append --truncate --create --create= --copy

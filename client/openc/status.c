@@ -9,8 +9,6 @@
 #include "fdpass.h"
 #include "state.h"
 
-#define DEFAULT_CONTROL "/run/opend/control"
-
 enum { PATIENCE = 10000 }; /* ms */
 
 static int connect_control(const char *path)
@@ -45,7 +43,7 @@ static int receive_answer(int sock, int *ret_fd)
 }
 
 /* The whole answer, to be freed; an error may have one, too. */
-static int ask(const char *path, const char *word, char **ret)
+int control_ask(const char *path, const char *word, char **ret)
 {
 	_cleanup_close_ int sock = -1, fd = -1;
 	_cleanup_fclose_ FILE *f = NULL;
@@ -104,7 +102,7 @@ int command_status(const struct cli *cli, int argc, char **argv)
 	}
 	if (optind != argc)
 		return usage("status", "takes no arguments");
-	r = ask(control, "status", &text);
+	r = control_ask(control, "status", &text);
 	if (r < 0)
 		return failed(control, r, text);
 	if (form == 'o')

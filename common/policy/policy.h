@@ -101,6 +101,10 @@ int policy_print_effective(const struct policy *p, const struct policy_subject *
 /* The whole policy as text, merged, with origins in comments; parses back to the same. */
 int policy_print(const struct policy *p, FILE *f);
 
+/* A number that two policies with the same text, as printed, share; 0: out of memory. No secret and
+ * no proof: it tells an edited policy from the one that runs. */
+uint64_t policy_digest(const struct policy *p);
+
 /* The same selection as an object, for explain and expect: no text in between. `home` expands
  * `~`, may be NULL. */
 int policy_effective(const struct policy *p, const struct policy_subject *s, enum policy_part part,

@@ -199,3 +199,19 @@ int policy_print_effective(const struct policy *p, const struct policy_subject *
 		*n_root = root;
 	return 0;
 }
+
+/* FNV-1a. */
+uint64_t policy_digest(const struct policy *p)
+{
+	uint64_t digest = 0xcbf29ce484222325;
+	_cleanup_free_ char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	int r = f ? policy_print(p, f) : -1;
+
+	if (!f || fclose(f) != 0 || r < 0)
+		return 0;
+	for (size_t i = 0; i < len; i++)
+		digest = (digest ^ (unsigned char)text[i]) * 0x100000001b3;
+	return digest | 1;
+}

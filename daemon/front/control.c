@@ -50,6 +50,7 @@ int policy_reload(struct server *s, int report_fd)
 		return r;
 	s->settings = told.settings;
 	s->generation = told.generation;
+	s->digest = told.digest;
 	s->n_rules = told.all_rules;
 	return 0;
 }

@@ -118,6 +118,7 @@ struct server {
 	uid_t uid;				/* ours, while serving */
 	gid_t gid;
 	uint32_t generation, n_rules;		/* of the policy; 0: none is valid */
+	uint64_t digest;
 	struct settings settings;
 	struct door doors[PATHS_MAX + 1];	/* the last: the private connection's */
 	size_t n_doors;

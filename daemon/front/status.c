@@ -111,6 +111,8 @@ int do_status(struct server *s, FILE *out)
 	fprintf(out, "opend_build_info{version=\"%s\"} 1\n", OPEND_VERSION_STRING);
 	gauge(out, "opend_policy_generation", s->generation);
 	gauge(out, "opend_policy_rules", s->n_rules);
+	type_of(out, "opend_policy", "info");
+	fprintf(out, "opend_policy_info{digest=\"%016" PRIx64 "\"} 1\n", s->digest);
 	type_of(out, "opend_policy_loads", "counter");
 	labelled(out, "opend_policy_loads_total", "result", "loaded", s->loads[0]);
 	labelled(out, "opend_policy_loads_total", "result", "rejected", s->loads[1]);

@@ -38,6 +38,7 @@ static int load(struct supervisor *s, FILE *report)
 	policy_free(s->policy);
 	s->policy = fresh;
 	s->generation++;
+	s->digest = policy_digest(fresh);
 	keep_rules(s);
 	return 0;
 }
@@ -60,6 +61,7 @@ int policy_reload(struct supervisor *s, int report_fd, struct told *told)
 			policy_n_rules(s->policy));
 	told->settings = s->settings;
 	told->generation = s->generation;
+	told->digest = s->digest;
 	told->all_rules = s->policy ? (uint32_t)policy_n_rules(s->policy) : 0;
 	return r;
 }

@@ -60,6 +60,7 @@ struct supervisor {
 	char *rules;				/* with `set explain full`: its text; else NULL */
 	size_t rules_len;
 	uint32_t generation, instances;
+	uint64_t digest;			/* of the policy */
 	struct identity **identities;		/* by number - 1 */
 	uint32_t n_identities;
 	void *by_credentials;			/* tsearch(3) */

@@ -115,6 +115,78 @@ START_TEST(with_explain_full_a_client_learns_of_all_rules)
 }
 END_TEST
 
+/* ---- as root: what else is in the way ---- */
+
+static struct program explain_to_root(const struct opend *o, const char *option, const char *path)
+{
+	return RUN(staged("openc"), "explain", "--policy", at("policy"), "--control", o->control,
+		   "--user", text("%u", alice.uid), "--group", text("%u", alice.gid), option, path);
+}
+
+START_TEST(root_is_told_what_the_kernel_would_refuse)
+{
+	char *closed, *hidden, *open_to_all, *missing;
+	struct program p;
+	struct opend o;
+
+	needs_root("become the client");
+	closed = make_file(at("data/closed"), 0640, 0, "x\n");
+	make_dir(at("data/dir"), 0700, 0);
+	hidden = make_file(at("data/dir/file"), 0644, 0, "x\n");
+	open_to_all = make_file(at("data/open"), 0644, 0, "x\n");
+	missing = at("data/missing");
+	policy("10", "allow read,create under %s to user %u\n", at("data"), alice.uid);
+	o = OPEND();
+	p = explain_to_root(&o, "--read", closed);
+	ensure(p.status == 0 && p.err_len == 0 &&
+		       strstr(p.out, text("but the kernel would refuse: uid %u may not read %s "
+					  "(mode 0640, owner 0:0)\n",
+					  alice.uid, closed)),
+	       "%s%s", p.out, p.err);
+	p = explain_to_root(&o, "--read", hidden);
+	ensure(strstr(p.out, text("may not search %s (mode 0700, owner 0:0)\n", at("data/dir"))),
+	       "%s%s", p.out, p.err);
+	p = explain_to_root(&o, "--create", missing);
+	ensure(strstr(p.out, text("may not create in %s (mode ", at("data"))), "%s%s", p.out,
+	       p.err);
+	p = explain_to_root(&o, "--read", missing);
+	ensure(strstr(p.out, text("cannot read %s: No such file or directory\n", missing)), "%s%s",
+	       p.out, p.err);
+	p = explain_to_root(&o, "--read", open_to_all);
+	ensure(p.status == 0 && !strstr(p.out, "kernel"), "%s%s", p.out, p.err);
+	p = RUN(staged("openc"), "explain", "--json", "--policy", at("policy"), "--user",
+		text("%u", alice.uid), closed);
+	ensure(strstr(p.out,
+		      text(",\"obstacle\":\"may not read %s (mode 0640, owner 0:0)\"}\n", closed)),
+	       "%s%s", p.out, p.err);
+	/* And it is so. */
+	ask_refused(&o, alice, closed, O_RDONLY, EACCES, OPENC_R_KERNEL);
+	opend_stop(&o);
+}
+END_TEST
+
+START_TEST(root_is_told_of_an_edited_policy)
+{
+	char *file = make_file(at("data/file"), 0644, 0, "x\n");
+	struct program p;
+	struct opend o;
+
+	needs_root("read the policy of others");
+	policy("10", "allow read file %s to user %u\n", file, alice.uid);
+	o = OPEND();
+	p = explain_to_root(&o, "--read", file);
+	ensure(p.status == 0 && p.err_len == 0, "%s", p.err);
+	policy("20", "deny read file %s to user %u\n", file, alice.uid);
+	p = explain_to_root(&o, "--read", file);
+	ensure(p.status == 1 && strstr(p.err, "the opend that runs has another policy"), "%s%s",
+	       p.out, p.err);
+	ensure(reload(&o) == 0, "no reload");
+	p = explain_to_root(&o, "--read", file);
+	ensure(p.status == 1 && p.err_len == 0, "%s%s", p.out, p.err);
+	opend_stop(&o);
+}
+END_TEST
+
 /* ---- JSON ------------------------------------------------------------------------------------
  */
 
@@ -147,8 +219,11 @@ START_TEST(the_json_of_explain)
 	       text("{\"path\":\"/d/x\",\"access\":\"read\",\"verdict\":\"allow\","
 		    "\"reason\":\"granted\",\"lacked\":\"\",\"as\":\"caller\",\"log\":false,"
 		    "\"decided\":{\"origin\":\"%s:1\","
-		    "\"rule\":\"allow read,list under /d to user 7\",\"lacks\":[]},\"near\":[]}\n",
-		    file));
+		    "\"rule\":\"allow read,list under /d to user "
+		    "7\",\"lacks\":[]},\"near\":[]%s}\n",
+		    file,
+		    is_root() ? ",\"obstacle\":\"cannot search /d: No such file or directory\""
+			      : ""));
 	prints(EXPLAIN("/d/k"), 0,
 	       text("{\"path\":\"/d/k\",\"access\":\"read\",\"verdict\":\"allow\","
 		    "\"reason\":\"granted\",\"lacked\":\"\",\"as\":\"root\",\"log\":true,"
@@ -261,6 +336,8 @@ static Suite *suite(void)
 	ADD(s, the_json_of_explain, 30);
 	ADD(s, the_json_of_list_and_hull, 30);
 	ADD(s, the_json_of_whoami, 30);
+	ADD_ROOT(s, root_is_told_what_the_kernel_would_refuse, 30);
+	ADD_ROOT(s, root_is_told_of_an_edited_policy, 30);
 	return s;
 }
 

@@ -84,9 +84,10 @@ enum up_type {
  * the request that only the successor can answer, or half a frame. */
 struct carry {
 	uint64_t cookie;
+	uint64_t bases;		/* the predecessor's domain, hashed: the same tells that nothing changed */
 	uint32_t len, refused;	/* refused: how often the first request met a stale base */
 };
-static_assert(sizeof(struct carry) == 16, "carry");
+static_assert(sizeof(struct carry) == 24, "carry");
 
 /* What is in force, told in READY and shown by status and INFO. */
 enum confinement {

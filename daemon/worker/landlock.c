@@ -78,6 +78,15 @@ static uint64_t rights_of(const struct policy_base *b, bool directory)
 	return r;
 }
 
+/* So that a successor can tell whether anything has changed. */
+static void remember(struct worker *w, const struct stat *st)
+{
+	const uint64_t id[] = { st->st_dev, st->st_ino };
+
+	for (size_t i = 0; i < ELEMENTSOF(id); i++)
+		w->bases_hash = (w->bases_hash ^ id[i]) * 0x100000001b3;
+}
+
 /* Pins one base and, with a ruleset, grants it. What is missing now is left out: opening below it
  * later is refused by Landlock, noticed, and answered by a refresh. */
 static int pin(struct worker *w, struct pinned_base *p, int ruleset, uint64_t handled)
@@ -91,10 +100,13 @@ static int pin(struct worker *w, struct pinned_base *p, int ruleset, uint64_t ha
 	lender_raise(w);
 	fd = (int)syscall(SYS_openat2, AT_FDCWD, p->base->path, &how, sizeof how);
 	lender_lower(w);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		remember(w, &(struct stat){ .st_ino = 0 });
 		return 0;
+	}
 	p->present = true;
 	p->dev = st.st_dev;
+	remember(w, &st);
 	if (ruleset < 0 || p->base->covered)
 		return 0;
 	rule.allowed = rights_of(p->base, S_ISDIR(st.st_mode)) & handled;

@@ -20,6 +20,7 @@ static bool carry_send(struct worker *w, const struct conn *c)
 {
 	char packet[sizeof(struct carry) + RX_MAX];
 	const struct carry head = { .cookie = c->cookie,
+				    .bases = w->bases_hash,
 				    .len = c->in->len,
 				    .refused = c->held ? c->refused + 1u : 0 };
 	ssize_t n;
@@ -126,6 +127,9 @@ void release_inherit(struct worker *w, struct conn *c)
 		return;
 	}
 	c->refused = (uint8_t)UTIL_MIN(head.refused, (uint32_t)REFRESH_TRIES);
+	/* We are no other than he was: no refresh helps, something else than Landlock refuses. */
+	if (c->refused && head.bases == w->bases_hash)
+		c->refused = REFRESH_TRIES;
 	conn_preload(w, c, packet + sizeof head, head.len);
 }
 

@@ -129,6 +129,7 @@ struct worker {
 	struct policy_base *plan;
 	struct pinned_base *bases;
 	size_t n_bases;
+	uint64_t bases_hash;		/* which inodes they were when we were born */
 	unsigned landlock_abi;		/* in force; 0: none */
 	unsigned confinement;		/* enum confinement */
 	cap_t raised, lowered;		/* lender only */

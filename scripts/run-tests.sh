@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Runs test programs one after the other and counts. A line per program, the whole output of those
-# that failed, every skip with its reason, and at the end a plain "N passed, N failed, N skipped".
+# Runs test programs, LANES of them at a time (default: one), and counts. A line per program, the
+# whole output of those that failed, every skip with its reason, and at the end a plain "N passed, N
+# failed, N skipped".
 #
 # A program counts its own tests: with Check ("Checks: 5, Failures: 0, Errors: 0"), or with lines
 # "ok NAME" and "not ok NAME". A test that cannot run here prints "SKIP: NAME: REASON"; within a
@@ -27,20 +28,6 @@ export SANITIZE="${SANITIZE:-}"
 [ -z "${VALGRIND:-}" ] || CK_TIMEOUT_MULTIPLIER=10
 export VALGRIND="${VALGRIND:-}"
 
-STAGE=
-cleanup() {
-	if [ -n "$STAGE" ]; then rm -rf "$STAGE"; fi
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-if [ -d "$BUILD/stage" ]; then
-	STAGE=$(mktemp -d /tmp/opend-stage.XXXXXX)
-	chmod 755 "$STAGE"
-	cp -R "$BUILD/stage/." "$STAGE/"
-	export STAGE
-fi
-
 count() { grep -acE "$1" "$log" || true; }
 # The sum of one of Check's figures over all suites of the program.
 check_sum() {
@@ -48,9 +35,9 @@ check_sum() {
 		sed -E "s/.*$1: ([0-9]+).*/\1/" | awk '{ n += $1 } END { print n + 0 }'
 }
 
-mkdir -p "$BUILD/logs"
-passed=0 failed=0 skipped=0
-for program in "$@"; do
+# run_one PROGRAM: its report, and its three numbers into $COUNTS.
+run_one() {
+	program=$1
 	name=$(basename "$(dirname "$program")")/$(basename "$program")
 	log=$BUILD/logs/$(echo "$name" | tr / -).log
 	status=0
@@ -83,14 +70,47 @@ for program in "$@"; do
 	else
 		verdict=FAIL
 	fi
-	printf '%s %-34s %4d passed, %d failed, %d skipped, %d s%s\n' \
-		"$verdict" "$name" "$good" "$bad" "$skips" "$took" "${why:+ ($why)}"
-	if [ "$bad" -eq 0 ]; then
-		grep -a '^SKIP: ' "$log" | sed 's/^/     /' || true
-	else
-		sed 's/^/     | /' "$log"
-	fi
-	passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + skips))
-done
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ] && [ $((passed + skipped)) -gt 0 ]
+	report=$log.report
+	{
+		printf '%s %-34s %4d passed, %d failed, %d skipped, %d s%s\n' \
+			"$verdict" "$name" "$good" "$bad" "$skips" "$took" "${why:+ ($why)}"
+		if [ "$bad" -eq 0 ]; then
+			grep -a '^SKIP: ' "$log" | sed 's/^/     /' || true
+		else
+			sed 's/^/     | /' "$log"
+		fi
+	} >"$report"
+	echo "$good $bad $skips" >>"$COUNTS"
+	flock "$COUNTS" cat "$report"
+	rm -f "$report"
+}
+if [ "$1" = --one ]; then
+	run_one "$2"
+	exit
+fi
+
+STAGE='' counts=$(mktemp)
+cleanup() {
+	rm -f "$counts"
+	if [ -n "$STAGE" ]; then rm -rf "$STAGE"; fi
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+if [ -d "$BUILD/stage" ]; then
+	STAGE=$(mktemp -d /tmp/opend-stage.XXXXXX)
+	chmod 755 "$STAGE"
+	cp -R "$BUILD/stage/." "$STAGE/"
+	export STAGE
+fi
+
+mkdir -p "$BUILD/logs"
+export COUNTS="$counts"
+printf '%s\0' "$@" | xargs -0 -n 1 -P "${LANES:-1}" "$0" --one || :
+# A program whose numbers are missing has failed as well.
+awk -v programs=$# '{ good += $1; bad += $2; skips += $3; n++ }
+	END {
+		bad += programs - n
+		printf "%d passed, %d failed, %d skipped\n", good, bad, skips
+		exit bad > 0 || good + skips == 0
+	}' "$COUNTS"

@@ -4,6 +4,10 @@
 # whole output of those that failed, every skip with its reason, and at the end a plain "N passed, N
 # failed, N skipped".
 #
+# Programs that run at a time are in each other's way where the kernel counts by user, as descriptors
+# in flight. So one that fails beside another is run once more, alone, and that is what counts; both
+# are shown.
+#
 # A program counts its own tests: with Check ("Checks: 5, Failures: 0, Errors: 0"), or with lines
 # "ok NAME" and "not ok NAME". A test that cannot run here prints "SKIP: NAME: REASON"; within a
 # Check test, which then returns, that is taken off Check's passes. A program that runs and skips
@@ -69,6 +73,7 @@ run_one() {
 		[ "$good" -gt 0 ] || verdict=SKIP
 	else
 		verdict=FAIL
+		[ "$AGAIN" = no ] || verdict=AGAIN
 	fi
 	report=$log.report
 	{
@@ -80,7 +85,11 @@ run_one() {
 			sed 's/^/     | /' "$log"
 		fi
 	} >"$report"
-	echo "$good $bad $skips" >>"$COUNTS"
+	if [ "$verdict" = AGAIN ]; then
+		echo "$program" >>"$COUNTS.again"
+	else
+		echo "$good $bad $skips" >>"$COUNTS"
+	fi
 	flock "$COUNTS" cat "$report"
 	rm -f "$report"
 }
@@ -91,7 +100,7 @@ fi
 
 STAGE='' counts=$(mktemp)
 cleanup() {
-	rm -f "$counts"
+	rm -f "$counts" "$counts.again"
 	if [ -n "$STAGE" ]; then rm -rf "$STAGE"; fi
 }
 trap cleanup EXIT
@@ -105,8 +114,14 @@ if [ -d "$BUILD/stage" ]; then
 fi
 
 mkdir -p "$BUILD/logs"
-export COUNTS="$counts"
+export COUNTS="$counts" AGAIN=no
+[ "${LANES:-1}" -le 1 ] || AGAIN=yes
+: >"$COUNTS.again"
 printf '%s\0' "$@" | xargs -0 -n 1 -P "${LANES:-1}" "$0" --one || :
+AGAIN=no
+while read -r program; do
+	"$0" --one "$program" </dev/null || :
+done <"$COUNTS.again"
 # A program whose numbers are missing has failed as well.
 awk -v programs=$# '{ good += $1; bad += $2; skips += $3; n++ }
 	END {

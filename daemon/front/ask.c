@@ -8,6 +8,8 @@
 #include "fdpass.h"
 #include "front.h"
 
+enum { START_TRIES = 50, START_PAUSE_USEC = 20000 };
+
 static int exchange(int sock, const struct question *ask, const int *fds, size_t n,
 		    struct told *told)
 {
@@ -28,13 +30,19 @@ static int exchange(int sock, const struct question *ask, const int *fds, size_t
 int ask(struct server *s, const struct question *ask, const int *fds, size_t n, struct told *told)
 {
 	struct told unused;
-	int r;
+	int r = 0;
 
 	told = told ? told : &unused;
 	*told = (struct told){ 0 };
 	if (s->supervisor < 0)
 		return -EPIPE;
-	r = exchange(s->supervisor, ask, fds, n, told);
+	/* In flight of one user are counted together (unix(7)): a start can wait for others'. */
+	for (int i = 0; i < START_TRIES; i++) {
+		r = exchange(s->supervisor, ask, fds, n, told);
+		if (r != -ETOOMANYREFS || s->serving)
+			break;
+		usleep(START_PAUSE_USEC);
+	}
 	/* The kernel's own limits; nothing was sent. */
 	if (r == -EMFILE || r == -ENOMEM || r == -ENOBUFS || r == -ETOOMANYREFS)
 		return r;

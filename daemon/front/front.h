@@ -112,7 +112,7 @@ struct server {
 	pid_t supervisor_pid;
 	sd_event_source *supervisor_child;
 	bool system;				/* it can become others; else a private opend */
-	bool stopping;
+	bool serving, stopping;
 	bool units;				/* the kernel can tell a peer's unit */
 	bool in_userns;				/* ids that it cannot name show as 65534 */
 	uid_t uid;				/* ours, while serving */

@@ -440,6 +440,7 @@ static int serve(struct server *s)
 	if (r == 0)
 		r = front_confine();
 	if (r == 0) {
+		s->serving = true;
 		tell_what_lacks(s);
 		notify_status(s, "READY=1\n");
 		r = sd_event_loop(s->event);

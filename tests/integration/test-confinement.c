@@ -47,10 +47,21 @@ static void has_nothing(pid_t pid)
 		       (unsigned long long)proc_hex(pid, sets[i]));
 }
 
-static void is_confined(pid_t pid)
+static int filters(pid_t pid)
+{
+	const char *n = proc_status(pid, "Seccomp_filters");
+
+	ensure(n, "this kernel does not count filters");
+	return atoi(n);
+}
+
+/* By a filter of its own: its supervisor's it has inherited. */
+static void is_confined(const struct opend *o, pid_t pid)
 {
 	ensure(!strcmp(proc_status(pid, "NoNewPrivs"), "1"), "process %d may gain privileges", pid);
 	ensure(!strcmp(proc_status(pid, "Seccomp"), "2"), "process %d has no seccomp filter", pid);
+	ensure(filters(pid) > filters(supervisor_of(o)), "process %d has no filter of its own",
+	       pid);
 	ensure(!strcmp(proc_status(pid, "Threads"), "1"), "process %d has threads", pid);
 }
 
@@ -95,7 +106,7 @@ START_TEST(nobody_who_reads_clients_has_a_capability)
 	ensure(workers(&o, (uid_t)-1, found, ELEMENTSOF(found)) == 3, "two workers and a lobby");
 	for (size_t i = 0; i < 3; i++) {
 		has_nothing(found[i]);
-		is_confined(found[i]);
+		is_confined(&o, found[i]);
 	}
 	for (uid_t uid = 1000; uid <= 1001; uid++) {
 		pid_t worker = only_worker(&o, uid);
@@ -124,7 +135,7 @@ START_TEST(nobody_who_reads_clients_has_a_capability)
 		ensure(proc_hex(found[i], "CapEff") == 0 && proc_hex(found[i], "CapInh") == 0 &&
 			       proc_hex(found[i], "CapAmb") == 0,
 		       "a lender at rest has capabilities in force");
-		is_confined(found[i]);
+		is_confined(&o, found[i]);
 		ids_of(found[i], "Uid", found[i] == carol ? 1000 : 1001);
 	}
 	opend_stop(&o);
@@ -180,7 +191,7 @@ START_TEST(private_workers_are_confined_too)
 	ask_for(&o, alice, file, O_RDONLY, "file\n");
 	has_nothing(only_worker(&o, alice.uid));
 	has_nothing(o.pid);
-	is_confined(only_worker(&o, alice.uid));
+	is_confined(&o, only_worker(&o, alice.uid));
 	opend_stop(&o);
 }
 END_TEST

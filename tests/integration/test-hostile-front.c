@@ -12,6 +12,7 @@
 #include "control.h"
 #include "fdpass.h"
 #include "harness.h"
+#include "stats.h"
 
 struct front {
 	int socket;
@@ -128,6 +129,7 @@ static int bear(const struct front *f, uint32_t role, uint32_t identity, uint32_
 	fds[1] = p[1];
 	close(p[0]);
 	fds[2] = (int)sys(memfd_create("stats", MFD_CLOEXEC));
+	sys(ftruncate(fds[2], sizeof(struct stats)));
 	sys(pipe2(p, O_CLOEXEC));
 	fds[3] = p[1];
 	close(p[0]);

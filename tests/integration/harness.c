@@ -94,6 +94,13 @@ int64_t now_msec(void)
 	return ts.tv_sec * INT64_C(1000) + ts.tv_nsec / 1000000;
 }
 
+bool is_sanitized(void)
+{
+	const char *value = getenv("SANITIZE");
+
+	return value && *value;
+}
+
 int64_t patience(int64_t time)
 {
 	const char *factor = getenv("CK_TIMEOUT_MULTIPLIER");

@@ -63,6 +63,9 @@ void harness_skip(const char *test, const char *reason);
 			skip("needs root to " to);                                                 \
 	} while (0)
 
+/* What runs was built with SANITIZE=. */
+bool is_sanitized(void);
+
 /* ---- claims ---- */
 
 void harness_fail(const char *file, int line, const char *claim, const char *fmt, ...)

@@ -85,13 +85,6 @@ static void run_twice(void *arg)
 	ensure(!strstr(p.out, "Not this one"), "it says: %s", p.out);
 }
 
-static bool sanitized(void)
-{
-	const char *value = getenv("SANITIZE");
-
-	return value && *value;
-}
-
 START_TEST(the_program_in_c)
 {
 	const char *cc = getenv("CC"), *source, *program = at("data/locked");
@@ -103,7 +96,7 @@ START_TEST(the_program_in_c)
 #ifndef __x86_64__
 	skip("its filter is for x86-64");
 #endif
-	if (sanitized())
+	if (is_sanitized())
 		skip("a sanitizer makes calls of its own");
 	source = example("c", "lock_in(", "locked.c");
 	p = RUN("/bin/sh", "-c",

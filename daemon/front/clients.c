@@ -160,13 +160,16 @@ void client_turn_away(struct server *s, struct client *c, int reason)
 	client_close(s, c);
 }
 
-/* Finds c, which has no worker, one. A client who cannot be served is told so. */
+/* Finds c, which has no worker, one. A client who cannot be served is told so. Near the end the
+ * next opend may have one. */
 void client_place(struct server *s, struct client *c, uint32_t carried)
 {
 	int reason = WIRE_RESTART;
 	struct worker *w;
 
 	c->flags = (c->flags & ~(uint32_t)DOWN_CARRIED) | carried;
+	if (s->stopping && store_keep(s, c))
+		return;
 	if (!s->stopping && c->identity)
 		reason = worker_for(s, c->identity, &w);
 	if (reason != 0) {

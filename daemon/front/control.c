@@ -20,9 +20,17 @@ enum { WORD_MAX = 16, ANSWER_MS = 60000, ASKED_MS = 1000, NOTIFY_USEC = 200000 }
 /* sd_notify(3) blocks while the manager does not read; we do not wait for it for long. */
 void notify(const char *state)
 {
+	notify_with_fds(state, NULL, 0);
+}
+
+int notify_with_fds(const char *state, const int *fds, unsigned n)
+{
+	int r;
+
 	interrupt_after(NOTIFY_USEC);
-	sd_notify(0, state);
+	r = sd_pid_notify_with_fds(0, 0, state, fds, n);
 	interrupt_after(0);
+	return r;
 }
 
 void notify_status(const struct server *s, const char *prefix)

@@ -166,6 +166,24 @@ static struct door *door_new(struct server *s)
 	return d;
 }
 
+static int activated_door(struct server *s, int fd, const char *name)
+{
+	struct door *d;
+
+	if (sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) <= 0) {
+		say(LOG_ERR, "descriptor %d (\"%s\") is not a listening UNIX stream socket", fd,
+		    name);
+		return -EINVAL;
+	}
+	d = door_new(s);
+	if (!d)
+		return -E2BIG;
+	d->fd = fd;
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	refuse_rights(d);
+	return name_door(d, name, strlen(name));
+}
+
 static int activated(struct server *s)
 {
 	char **names = NULL;
@@ -173,20 +191,11 @@ static int activated(struct server *s)
 
 	for (int i = 0; i < n; i++) {
 		int fd = SD_LISTEN_FDS_START + i;
-		struct door *d = r == 0 ? door_new(s) : NULL;
 
-		if (!d)
-			r = r < 0 ? r : -E2BIG;
-		else if (sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) <= 0) {
-			say(LOG_ERR, "descriptor %d (\"%s\") is not a listening UNIX stream socket",
-			    fd, names[i]);
-			r = -EINVAL;
-		} else {
-			d->fd = fd;
-			r = name_door(d, names[i], strlen(names[i]));
-			fcntl(fd, F_SETFL, O_NONBLOCK);
-			refuse_rights(d);
-		}
+		if (r == 0 && store_is_kept(fd, names[i]))
+			r = store_found(s, fd, names[i]);
+		else if (r == 0)
+			r = activated_door(s, fd, names[i]);
 		free(names[i]);
 	}
 	free(names);
@@ -222,7 +231,9 @@ static void door_close(struct door *d, bool removed)
 {
 	sd_event_source_unref(d->source);
 	d->source = NULL;
-	d->fd = close_fd(d->fd);
+	/* Those who were not accepted go with it, and whatever they have queued. */
+	if (d->fd >= 0)
+		close_guarded(take_fd(&d->fd), d->no_rights);
 	if (d->path && !removed)
 		unlink(d->path);
 	if (d->lock_path && !removed)
@@ -260,7 +271,7 @@ static bool born_without_rights(int fd)
 	return getsockopt(fd, SOL_SOCKET, SOCKET_PASSRIGHTS, &on, &len) == 0 && on == 0;
 }
 
-static void welcome(struct server *s, int consume_fd, const struct door *d)
+void door_welcome(struct server *s, int consume_fd, const struct door *d)
 {
 	bool no_rights = d->no_rights && born_without_rights(consume_fd);
 	struct identity *i = identity_of(s, consume_fd, d);
@@ -318,7 +329,7 @@ static int on_door(sd_event_source *source, int fd, uint32_t events, void *data)
 		int c = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (c >= 0)
-			welcome(s, c, d);
+			door_welcome(s, c, d);
 		else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
 			pause_accepting(s, errno);
 		if (c < 0 && errno != ECONNABORTED && errno != EINTR)
@@ -350,6 +361,6 @@ int door_private(struct server *s)
 	}
 	*d = (struct door){ .fd = -1, .lock_fd = -1, .name = "private" };
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	welcome(s, fd, d);
+	door_welcome(s, fd, d);
 	return s->n_clients ? 0 : -ENOMEM;
 }

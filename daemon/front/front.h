@@ -8,7 +8,8 @@
  * Rooms: main (options, start and end), privilege (from root or systemd to a supervisor with
  * capabilities and a front without), doors (listening and accepting), clients (connections and
  * their way to a worker), workers (birth, records, death), lenders, refresh, identities (who has
- * what), confine (its filter), ask (the supervisor), control (reload and status), check (the offline commands), log. */
+ * what), store (connections over a restart), confine (its filter), ask (the supervisor), control
+ * (reload and status), check (the offline commands), log. */
 #ifndef OPEND_FRONT_H
 #define OPEND_FRONT_H
 
@@ -41,6 +42,13 @@ struct door {
 	int lock_fd;
 	bool no_rights;				/* SO_PASSRIGHTS=0 is in force */
 	sd_event_source *source;
+};
+
+/* A connection that the opend before us left in the manager's descriptor store. */
+struct kept {
+	int fd;
+	char door[64];
+	SLIST_ENTRY(kept) next;
 };
 
 /* What a uid has of us; kept while any identity is its. */
@@ -98,7 +106,7 @@ struct worker {
 struct client {
 	int fd;					/* our duplicate; -1 once only a lender's stream */
 	uint64_t cookie;
-	struct worker *worker;
+	struct worker *worker;			/* NULL: near the end, it is for the store */
 	struct identity *identity;		/* NULL: a worker, whose lender we gave it */
 	uint32_t flags;
 	bool handed_over;
@@ -123,6 +131,8 @@ struct server {
 	struct door doors[PATHS_MAX + 1];	/* the last: the private connection's */
 	size_t n_doors;
 	struct door control;
+	uint32_t store_room;			/* how many connections the manager will still keep */
+	SLIST_HEAD(, kept) kept;
 	struct identity **identities;		/* by number - 1 */
 	uint32_t n_identities;
 	void *accounts;				/* tsearch(3) */
@@ -159,10 +169,26 @@ int doors_serve(struct server *s);
 void doors_close(struct server *s, bool removed);
 int door_listen(struct door *d, const char *path, int type, mode_t mode);
 int door_private(struct server *s);
+/* A connection that came through d: consumed in any case. */
+void door_welcome(struct server *s, int consume_fd, const struct door *d);
 /* Out of descriptors or memory: nobody is accepted for a moment; at most one complaint a second. */
 void pause_accepting(struct server *s, int error);
 /* Says why in the protocol's own words, then drops it. Nothing is read. */
 void turn_away(int consume_fd, bool no_rights, int reason);
+
+/* store.c */
+void store_find(struct server *s);
+/* Whether anything can be kept over a restart. */
+bool store_has_room(const struct server *s);
+/* Near the end: may c, which no worker has any more, go into the store? Then a place is taken. */
+bool store_keep(struct server *s, const struct client *c);
+/* Sends those away, or says GOODBYE where the manager does not listen. */
+void store_clients(struct server *s);
+/* Is this one of the descriptors we were started with from there? */
+bool store_is_kept(int fd, const char *name);
+int store_found(struct server *s, int consume_fd, const char *name);
+/* All that were found are served, each through the door it came by. */
+void store_adopt(struct server *s);
 
 /* identities.c: whose a connection is, or NULL. */
 struct identity *identity_of(struct server *s, int fd, const struct door *door);
@@ -206,8 +232,11 @@ int watch_child(struct server *s, sd_event_source **ret, pid_t pid,
 void leave(struct server *s, struct worker *w, enum down_type how, int successor_end);
 int down_send(struct worker *w, struct down *d, int fd);
 void workers_policy_changed(struct server *s);
-/* All are told to end; when the last has, or STOP_USEC later, so does the loop. */
+/* All are told to end, and give back what can be stored; when the last has, or STOP_USEC later, so
+ * does the loop. */
 void workers_end(struct server *s);
+/* Whoever has not given back everything by now says GOODBYE. */
+void workers_hurry(struct server *s);
 void workers_kill(struct server *s);
 /* The page that a child shares with us; returns what it is given. Sealed, or it could be shrunk
  * under our eyes. */
@@ -238,6 +267,8 @@ int do_reload(struct server *s, FILE *out);
 int do_status(struct server *s, FILE *out);
 void notify_status(const struct server *s, const char *prefix);
 void notify(const char *state);
+/* Descriptors too; > 0 when they have been sent. */
+int notify_with_fds(const char *state, const int *fds, unsigned n);
 
 /* check.c: offline commands; return an exit status. */
 int check_policy(const char *const *paths, const char *const *config, bool verbose);

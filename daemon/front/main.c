@@ -14,7 +14,14 @@
 #include "messages.h"
 #include "front.h"
 
-enum { EXIT_USAGE = 2, HOUSEKEEPING_USEC = 1000000, STOP_USEC = 3000000 };
+enum {
+	EXIT_USAGE = 2,
+	HOUSEKEEPING_USEC = 1000000,
+	/* From SIGTERM on: so long a client may take to read what he asked for, and a worker to
+	 * end. All who wait for the next opend wait for them. */
+	HURRY_USEC = 500000,
+	STOP_USEC = 3000000,
+};
 
 static const char *const default_policy[] = { "/etc/opend/policy.d", "/run/opend/policy.d",
 					      "/usr/lib/opend/policy.d", NULL };
@@ -223,6 +230,14 @@ static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *data)
 	return sd_event_exit(s->event, 0);
 }
 
+static int on_hurry(sd_event_source *source, uint64_t usec, void *data)
+{
+	(void)source;
+	(void)usec;
+	workers_hurry(data);
+	return 0;
+}
+
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *data)
 {
 	struct server *s = data;
@@ -234,6 +249,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 	notify("STOPPING=1\nSTATUS=Stopping.");
 	for (size_t i = 0; i < s->n_doors; i++)
 		s->doors[i].source = sd_event_source_disable_unref(s->doors[i].source);
+	sd_event_add_time_relative(s->event, NULL, CLOCK_MONOTONIC, HURRY_USEC, 0, on_hurry, s);
 	sd_event_add_time_relative(s->event, NULL, CLOCK_MONOTONIC, STOP_USEC, 0, on_stop_timeout,
 				   s);
 	workers_end(s);
@@ -385,6 +401,7 @@ static int prepare(struct server *s)
 		return r;
 	}
 	s->units = probe_units();
+	store_find(s);
 	s->in_userns = !initial_userns();
 	r = choose_files(s);
 	if (r == 0)
@@ -440,10 +457,12 @@ static int serve(struct server *s)
 	if (r == 0)
 		r = front_confine();
 	if (r == 0) {
+		store_adopt(s);
 		s->serving = true;
 		tell_what_lacks(s);
 		notify_status(s, "READY=1\n");
 		r = sd_event_loop(s->event);
+		store_clients(s);
 	}
 	if (r < 0)
 		say(LOG_ERR, "%s", strerror(-r));

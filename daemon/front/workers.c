@@ -459,6 +459,20 @@ static int on_records(sd_event_source *source, int fd, uint32_t events, void *da
 	return 0;
 }
 
+/* One that hangs may never end, and nobody waits for it. */
+static void end_with_the_last(struct server *s)
+{
+	const struct worker *w;
+
+	if (!s->stopping)
+		return;
+	LIST_FOREACH (w, &s->workers, all)
+		if (!w->stuck_since)
+			return;
+	workers_kill(s);
+	sd_event_exit(s->event, 0);
+}
+
 static int on_death(sd_event_source *source, const siginfo_t *info, void *data)
 {
 	struct worker *w = data;
@@ -479,8 +493,7 @@ static int on_death(sd_event_source *source, const siginfo_t *info, void *data)
 						    : "");
 	(void)source;
 	worker_end(s, w);
-	if (s->stopping && LIST_EMPTY(&s->workers))
-		sd_event_exit(s->event, 0);
+	end_with_the_last(s);
 	return 0;
 }
 
@@ -585,13 +598,24 @@ void workers_policy_changed(struct server *s)
 	}
 }
 
+/* A lender ends with its worker, which may need it until then. */
 void workers_end(struct server *s)
 {
+	const enum down_type how = store_has_room(s) ? DOWN_RELEASE : DOWN_RETIRE;
+
 	s->stopping = true;
 	for (struct worker *w = first(s); w; w = LIST_NEXT(w, all))
-		leave(s, w, DOWN_RETIRE, -1);
-	if (LIST_EMPTY(&s->workers))
-		sd_event_exit(s->event, 0);
+		if (w->role != BIRTH_LENDER)
+			leave(s, w, how, -1);
+	end_with_the_last(s);
+}
+
+void workers_hurry(struct server *s)
+{
+	struct down d = { .type = DOWN_RETIRE };
+
+	for (struct worker *w = first(s); w; w = LIST_NEXT(w, all))
+		down_send(w, &d, -1);
 }
 
 void workers_kill(struct server *s)

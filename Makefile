@@ -142,7 +142,8 @@ $(BUILD)/opend: $(FRONT) $(EXEC) $(POLICY) $(COMMON) $(BUILD)/lists
 # As an archive, so that of the policy only what it calls is linked.
 $(BUILD)/policy.a: $(POLICY) $(BUILD)/lists
 	$(call run,AR,rm -f $@ && $(AR) rcs $@ $(filter %.o,$^))
-$(BUILD)/opend-supervisor: $(SUPERVISOR) $(BUILD)/obj/common/fdpass.o $(BUILD)/policy.a $(BUILD)/lists
+$(BUILD)/opend-supervisor: $(SUPERVISOR) $(BUILD)/obj/common/fdpass.o $(BUILD)/obj/common/peer.o \
+		$(BUILD)/policy.a $(BUILD)/lists
 	$(call run,LD,$(LINK) -lsystemd -lseccomp -lcap)
 $(BUILD)/opend-worker: $(WORKER) $(POLICY) $(COMMON) $(BUILD)/lists
 	$(call run,LD,$(LINK) -lseccomp -lcap)

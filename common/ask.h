@@ -24,7 +24,7 @@ enum { ASK_FDS_MAX = 4 };	/* with one request */
 
 enum ask_type {
 	ASK_POLICY = 1,	/* + memfd for the report: read policy and settings; all or nothing */
-	ASK_IDENTITY,	/* + connection, door: whose it is -> identity, uid, gid, unit */
+	ASK_IDENTITY,	/* + connection, door: whose it is -> identity, uid, gid, unit, unit_asked */
 	ASK_FORGET,	/* identity: it will not be named again */
 	ASK_FIT,	/* identity, instance: what its policy is now -> fits, rules, root_rules, and
 			 * in instance the youngest process that serves just that, 0: none */
@@ -50,6 +50,8 @@ struct told {
 	int32_t pid;
 	uint32_t fits;			/* instance has just this policy and these credentials */
 	uint32_t anew;			/* nobody knows its unit, which rules name: it must connect anew */
+	uint32_t unit_asked;		/* IDENTITY: unit is its unit, or that it has none */
+	uint32_t by_unit;		/* POLICY: rules name units, so each connection must be shown */
 	uint32_t rules, root_rules;	/* that can apply; those of them that are `as root` */
 	uint32_t generation, all_rules;	/* POLICY */
 	uint64_t digest;		/* POLICY */

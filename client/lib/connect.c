@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include "internal.h"
+#include "quota.h"
 
 #define DEFAULT_ADDRESS "/run/opend/socket"
 

@@ -158,10 +158,6 @@ void stream_reset(struct openc_conn *c);
 void look_init(struct looking *l);
 bool look_for_answer(struct openc_conn *c);
 
-/* quota.c */
-bool quota_is_set(void);
-bool quota_above(const char *root, char *group);
-
 /* answer.c */
 int answer_frame(struct openc_conn *c, const struct wire_header *h, const char *frame);
 

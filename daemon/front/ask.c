@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Asking the supervisor. It is trusted, and answers at once; only while it reads a policy may it
- * take a moment. */
+ * take its time, for account databases. One that does not answer is as good as none. */
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -8,9 +8,15 @@
 #include "fdpass.h"
 #include "front.h"
 
-enum { START_TRIES = 50, START_PAUSE_USEC = 20000 };
+enum {
+	START_TRIES = 50,
+	START_PAUSE_USEC = 20000,
+	ANSWER_MS = 20000,
+	POLICY_MS = 120000,
+	END_MS = 2000, /* nobody waits for a service that is to end */
+};
 
-static int exchange(int sock, const struct question *ask, const int *fds, size_t n,
+static int exchange(int sock, int msec, const struct question *ask, const int *fds, size_t n,
 		    struct told *told)
 {
 	struct pollfd p = { .fd = sock, .events = POLLIN };
@@ -20,7 +26,10 @@ static int exchange(int sock, const struct question *ask, const int *fds, size_t
 	if (r < 0)
 		return r;
 	do {
-		if (poll(&p, 1, -1) < 0 && errno != EINTR)
+		r = poll(&p, 1, msec);
+		if (r == 0)
+			return -ETIMEDOUT;
+		if (r < 0 && errno != EINTR)
 			return -errno;
 		r = fdpass_recv(sock, told, sizeof *told, NULL, 0, &none);
 	} while (r == -EAGAIN || r == -EINTR);
@@ -29,6 +38,7 @@ static int exchange(int sock, const struct question *ask, const int *fds, size_t
 
 int ask(struct server *s, const struct question *ask, const int *fds, size_t n, struct told *told)
 {
+	const int msec = s->stopping ? END_MS : ask->type == ASK_POLICY ? POLICY_MS : ANSWER_MS;
 	struct told unused;
 	int r = 0;
 
@@ -38,7 +48,7 @@ int ask(struct server *s, const struct question *ask, const int *fds, size_t n, 
 		return -EPIPE;
 	/* In flight of one user are counted together (unix(7)): a start can wait for others'. */
 	for (int i = 0; i < START_TRIES; i++) {
-		r = exchange(s->supervisor, ask, fds, n, told);
+		r = exchange(s->supervisor, msec, ask, fds, n, told);
 		if (r != -ETOOMANYREFS || s->serving)
 			break;
 		usleep(START_PAUSE_USEC);
@@ -47,7 +57,8 @@ int ask(struct server *s, const struct question *ask, const int *fds, size_t n, 
 	if (r == -EMFILE || r == -ENOMEM || r == -ENOBUFS || r == -ETOOMANYREFS)
 		return r;
 	if (r < 0) {
-		say(LOG_ERR, "opend-supervisor has ended");
+		say(LOG_ERR, "opend-supervisor %s",
+		    r == -ETIMEDOUT ? "does not answer" : "has ended");
 		s->supervisor = close_fd(s->supervisor);
 		sd_event_exit(s->event, r);
 		return r;

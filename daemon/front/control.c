@@ -59,6 +59,7 @@ int policy_reload(struct server *s, int report_fd)
 	s->settings = told.settings;
 	s->generation = told.generation;
 	s->digest = told.digest;
+	s->by_unit = told.by_unit;
 	s->n_rules = told.all_rules;
 	return 0;
 }

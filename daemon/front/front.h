@@ -62,6 +62,9 @@ struct account {
 struct identity {
 	uint32_t number;			/* its name there */
 	uid_t uid;
+	gid_t gid, *groups;			/* sorted */
+	uint32_t n_groups;
+	bool unit_asked;
 	const struct door *door;
 	char unit[176];
 	struct account *account;
@@ -127,6 +130,7 @@ struct server {
 	gid_t gid;
 	uint32_t generation, n_rules;		/* of the policy; 0: none is valid */
 	uint64_t digest;
+	bool by_unit;				/* its rules name units */
 	struct settings settings;
 	struct door doors[PATHS_MAX + 1];	/* the last: the private connection's */
 	size_t n_doors;
@@ -135,6 +139,7 @@ struct server {
 	SLIST_HEAD(, kept) kept;
 	struct identity **identities;		/* by number - 1 */
 	uint32_t n_identities;
+	void *by_credentials;			/* tsearch(3): of identities, whose unit nobody asked for */
 	void *accounts;				/* tsearch(3) */
 	struct stats retired;			/* of workers that have ended */
 	uint64_t exits[3];			/* clean, by signal, by SIGSYS */

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * Identities as the supervisor told us of them, and what each uid has of us. An identity once seen
- * is kept while it has a worker, so that the next connection finds it at once. */
+ * is kept while it has a worker, so that the next connection finds it at once: where no rule names
+ * a unit, what the kernel says of two connections is all there is to tell them apart, and only the
+ * first need be shown to the supervisor. */
 #include <errno.h>
 #include <search.h>
+#include <sys/socket.h>
 #include "front.h"
+#include "peer.h"
 
 enum { IDENTITIES_KEPT = 8 /* of a uid, for when it comes back */ };
 
@@ -57,7 +61,42 @@ static void forget(struct server *s, uint32_t number)
 	ask(s, &forget, NULL, 0, NULL);
 }
 
-static struct identity *remember(struct server *s, const struct told *told, const struct door *door)
+static int by_credentials(const void *pa, const void *pb)
+{
+	const struct identity *a = pa, *b = pb;
+
+	if (a->uid != b->uid)
+		return a->uid < b->uid ? -1 : 1;
+	if (a->gid != b->gid)
+		return a->gid < b->gid ? -1 : 1;
+	if (a->n_groups != b->n_groups)
+		return a->n_groups < b->n_groups ? -1 : 1;
+	if (a->door != b->door)
+		return a->door < b->door ? -1 : 1;
+	return a->n_groups ? memcmp(a->groups, b->groups, a->n_groups * sizeof *a->groups) : 0;
+}
+
+/* The kernel's word, for comparing it with what it said before. */
+static int look_at_peer(int fd, const struct door *door, struct identity *ret)
+{
+	struct ucred peer = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
+	socklen_t len = sizeof peer;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return -errno;
+	*ret = (struct identity){ .uid = peer.uid, .gid = peer.gid, .door = door };
+	return peer_groups(fd, &ret->groups, &ret->n_groups);
+}
+
+static struct identity *find(const struct server *s, const struct identity *seen)
+{
+	struct identity **found = tfind(seen, &s->by_credentials, by_credentials);
+
+	return found && !s->by_unit ? *found : NULL;
+}
+
+/* Takes the groups of `seen`. */
+static struct identity *remember(struct server *s, const struct told *told, struct identity *seen)
 {
 	struct identity *i = calloc(1, sizeof *i);
 
@@ -68,30 +107,50 @@ static struct identity *remember(struct server *s, const struct told *told, cons
 		return NULL;
 	}
 	i->number = told->identity;
-	i->uid = told->uid;
-	i->door = door;
+	i->uid = seen->uid;
+	i->gid = seen->gid;
+	i->groups = take_ptr(seen->groups);
+	i->n_groups = seen->n_groups;
+	i->door = seen->door;
+	i->unit_asked = told->unit_asked;
 	memcpy(i->unit, told->unit, sizeof i->unit);
 	i->account->n_identities++;
 	s->identities[i->number - 1] = i;
+	/* Where there is no memory for it the supervisor is asked again. */
+	if (!i->unit_asked)
+		tsearch(i, &s->by_credentials, by_credentials);
 	return i;
 }
 
-struct identity *identity_of(struct server *s, int fd, const struct door *door)
+static struct identity *ask_for(struct server *s, int fd, struct identity *seen)
 {
 	struct question whose = { .type = ASK_IDENTITY };
 	struct identity *i = NULL;
 	struct told told;
 
-	memcpy(whose.door, door->name, sizeof whose.door);
+	memcpy(whose.door, seen->door->name, sizeof whose.door);
 	if (ask(s, &whose, &fd, 1, &told) < 0)
 		return NULL;
 	if (make_room(s, told.identity) == 0) {
 		i = s->identities[told.identity - 1];
 		if (!i)
-			i = remember(s, &told, door);
+			i = remember(s, &told, seen);
 	}
 	if (!i)
 		forget(s, told.identity);
+	return i;
+}
+
+struct identity *identity_of(struct server *s, int fd, const struct door *door)
+{
+	struct identity seen = { .number = 0 }, *i = NULL;
+
+	if (look_at_peer(fd, door, &seen) == 0) {
+		i = find(s, &seen);
+		if (!i)
+			i = ask_for(s, fd, &seen);
+	}
+	free(seen.groups);
 	return i;
 }
 
@@ -115,8 +174,11 @@ void identity_release(struct server *s, struct identity *i)
 	if (i->worker)
 		return;
 	s->identities[i->number - 1] = NULL;
+	if (!i->unit_asked)
+		tdelete(i, &s->by_credentials, by_credentials);
 	forget(s, i->number);
 	i->account->n_identities--;
 	account_release(s, i->account);
+	free(i->groups);
 	free(i);
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@ enum {
 	 * end. All who wait for the next opend wait for them. */
 	HURRY_USEC = 500000,
 	STOP_USEC = 3000000,
+	SUPERVISOR_MS = 1000,
 };
 
 static const char *const default_policy[] = { "/etc/opend/policy.d", "/run/opend/policy.d",
@@ -281,6 +283,18 @@ static int watch_supervisor(struct server *s)
 	return watch_child(s, &s->supervisor_child, s->supervisor_pid, on_supervisor_death, s);
 }
 
+/* It ends when we close our end. One that hangs is killed: we are of one uid. */
+static void wait_for_supervisor(struct server *s)
+{
+	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, s->supervisor_pid, 0);
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	if (pidfd >= 0 && poll(&p, 1, SUPERVISOR_MS) == 0)
+		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	else
+		waitpid(s->supervisor_pid, NULL, pidfd < 0 ? WNOHANG : 0);
+}
+
 /* True when it has removed our sockets' files. */
 static bool supervisor_end(struct server *s)
 {
@@ -290,8 +304,7 @@ static bool supervisor_end(struct server *s)
 	s->supervisor = close_fd(s->supervisor);
 	s->supervisor_child = sd_event_source_disable_unref(s->supervisor_child);
 	if (s->supervisor_pid > 0)
-		while (waitpid(s->supervisor_pid, NULL, 0) < 0 && errno == EINTR)
-			;
+		wait_for_supervisor(s);
 	return tidied;
 }
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
@@ -13,6 +14,7 @@
 #include <sys/socket.h>
 #include <syslog.h>
 #include "front.h"
+#include "quota.h"
 
 /* exec.c, of the supervisor's room. */
 void child_exec(int exe, int null_fd, const int *fds, size_t n, char *const argv[],
@@ -178,6 +180,16 @@ static void add(struct args *a, char option, const char *argument)
 		a->list[a->n++] = arg;
 }
 
+/* Where a worker looks again before it sleeps, whoever is to write meanwhile needs a processor of
+ * his own, and both need time that nobody rations. */
+static bool worth_polling(void)
+{
+	cpu_set_t cpus;
+
+	return sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) > 1 &&
+	       !quota_is_set();
+}
+
 static void add_socket(struct args *a, const struct door *d)
 {
 	add(a, 's', d->path);
@@ -199,6 +211,8 @@ static void make_args(const struct server *s, uid_t audit_uid, gid_t audit_gid, 
 		add(a, 'U', "");
 	if (s->in_userns)
 		add(a, 'N', "");
+	if (worth_polling())
+		add(a, 'P', "");
 	if (s->opt.require_landlock)
 		add(a, 'L', "");
 	snprintf(text, sizeof text, "%u", s->opt.landlock_max);

@@ -160,7 +160,7 @@ static int write_certificate(const struct supervisor *s, const struct child *c)
 		.landlock_max = s->landlock_max,
 		.require_landlock = s->require_landlock || s->settings.require_landlock,
 		.max_conns = nobody ? s->settings.connections : s->settings.connections_per_user,
-		.poll_usec = sysconf(_SC_NPROCESSORS_ONLN) < 2 ? 0 : s->settings.poll_usec,
+		.poll_usec = s->poll ? s->settings.poll_usec : 0,
 		.frame_ms = 1000 * s->settings.frame_seconds,
 		.denials_burst = s->settings.denials_burst,
 		.denials_per_second = s->settings.denials_per_second,

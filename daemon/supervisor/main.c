@@ -28,6 +28,9 @@ static bool take_option(struct supervisor *s, int option, const char *arg)
 	case 'N':
 		s->in_userns = true;
 		return true;
+	case 'P':
+		s->poll = true;
+		return true;
 	case 'L':
 		s->require_landlock = true;
 		return true;
@@ -125,7 +128,7 @@ int main(int argc, char **argv)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	while ((option = getopt(argc, argv, "SUNLl:i:a:p:c:s:")) != -1)
+	while ((option = getopt(argc, argv, "SUNPLl:i:a:p:c:s:")) != -1)
 		if (!take_option(&s, option, optarg)) {
 			fputs("opend-supervisor: is started by opend alone; see opend(8)\n",
 			      stderr);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <systemd/sd-login.h>
+#include "peer.h"
 #include "supervisor.h"
 
 enum {
@@ -15,35 +16,6 @@ enum {
 	OVERFLOW_ID = 65534,   /* user_namespaces(7): whoever has no id here */
 	IDENTITIES_MAX = 1 << 20,
 };
-
-static int by_gid(const void *a, const void *b)
-{
-	gid_t x = *(const gid_t *)a, y = *(const gid_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* 65,536 groups need 256 KiB; ERANGE says how much. */
-static int peer_groups(int fd, gid_t **ret, uint32_t *ret_n)
-{
-	_cleanup_free_ gid_t *g = NULL;
-	socklen_t len = 64 * sizeof *g;
-
-	for (;;) {
-		free(take_ptr(g));
-		g = malloc(len + 1);
-		if (!g)
-			return -ENOMEM;
-		if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, g, &len) == 0)
-			break;
-		if (errno != ERANGE || len > GROUPS_MAX * sizeof *g)
-			return -errno;
-	}
-	*ret_n = (uint32_t)(len / sizeof *g);
-	qsort(g, *ret_n, sizeof *g, by_gid);
-	*ret = take_ptr(g);
-	return 0;
-}
 
 static bool alive(int pidfd)
 {
@@ -192,7 +164,7 @@ int peer_identity(struct supervisor *s, int fd, const char *door, struct told *t
 	wanted.uid = peer.uid;
 	wanted.gid = peer.gid;
 	memcpy(wanted.door, door, sizeof wanted.door);
-	if (s->units && s->policy && policy_uses_units(s->policy)) {
+	if (units_matter(s)) {
 		r = peer_unit(fd, wanted.unit, sizeof wanted.unit);
 		if (r < 0)
 			return r;
@@ -206,6 +178,7 @@ int peer_identity(struct supervisor *s, int fd, const char *door, struct told *t
 	told->identity = i->number;
 	told->uid = i->uid;
 	told->gid = i->gid;
+	told->unit_asked = i->unit_asked;
 	memcpy(told->unit, i->unit, sizeof told->unit);
 	return 0;
 }

@@ -62,8 +62,14 @@ int policy_reload(struct supervisor *s, int report_fd, struct told *told)
 	told->settings = s->settings;
 	told->generation = s->generation;
 	told->digest = s->digest;
+	told->by_unit = units_matter(s);
 	told->all_rules = s->policy ? (uint32_t)policy_n_rules(s->policy) : 0;
 	return r;
+}
+
+bool units_matter(const struct supervisor *s)
+{
+	return s->units && s->policy && policy_uses_units(s->policy);
 }
 
 /* A private opend is its user and becomes nobody else; whoever differs gets the lobby. */
@@ -126,7 +132,7 @@ int policy_fit(const struct supervisor *s, const struct identity *i, uint32_t in
 	told->rules = (uint32_t)p.n;
 	told->root_rules = (uint32_t)p.n_root;
 	/* Rules by unit have come, and nobody asked for this one's when it connected. */
-	told->anew = s->units && s->policy && !i->unit_asked && policy_uses_units(s->policy);
+	told->anew = !i->unit_asked && units_matter(s);
 	LIST_FOREACH (c, &s->children, all)
 		if (fits(s, c, i, &p)) {
 			if (!told->instance)

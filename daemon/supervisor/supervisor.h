@@ -17,7 +17,7 @@
 #include "policy/policy.h"
 #include "util.h"
 
-enum { LISTS_MAX = 32, GROUPS_MAX = 65536 };
+enum { LISTS_MAX = 32 };
 
 /* Who came, by the kernel's word. Groups are sorted. Kept until the front forgets it. */
 struct identity {
@@ -51,6 +51,7 @@ struct supervisor {
 	bool in_userns;				/* ids that it cannot name show as 65534 */
 	bool units;				/* the kernel can tell a peer's unit */
 	bool require_landlock;
+	bool poll;				/* looking again before sleeping is worth it here */
 	unsigned landlock_max;
 	uint32_t slot_first, slot_last, slot_next;
 	uid_t audit_uid;
@@ -79,6 +80,9 @@ int part_for(const struct supervisor *s, const struct identity *i, enum policy_p
 	     struct part *ret);
 int policy_fit(const struct supervisor *s, const struct identity *i, uint32_t instance,
 	       struct told *told);
+
+/* Does the policy go by them, and can the kernel tell? */
+bool units_matter(const struct supervisor *s);
 
 /* peer.c */
 int peer_identity(struct supervisor *s, int fd, const char *door, struct told *told);

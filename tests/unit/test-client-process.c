@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include "client/lib/internal.h"
+#include "quota.h"
 #include "harness-client.h"
 
 /* Runs what follows in a child; the test fails unless the child's last word is 0. */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * Is this process's time on the CPU rationed? A control group with a quota (cpu.max, cgroups(7)) is
- * stopped for the rest of its period when that is used up, so time spent on looking again is taken
- * from the work itself. The limit of any group above counts as well.
+ * See quota.h. A control group with a quota is stopped for the rest of its period when that is used
+ * up, so time spent on looking again is taken from the work itself.
  *
  * This is the one place where the library opens files, once in a process and before it connects;
  * not for "fd:N", which may be taken over inside a sandbox that kills for it. What cannot be read
  * is no quota. */
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
-#include "internal.h"
+#include "quota.h"
+#include "util.h"
 
 /* Reads the beginning of a small file as a string; "" if there is none. */
 static void read_text(const char *path, char *buf, size_t size)
@@ -19,7 +20,6 @@ static void read_text(const char *path, char *buf, size_t size)
 	buf[n < 0 ? 0 : n] = 0;
 }
 
-/* group: a path that begins with a slash, below root; it is cut up. */
 bool quota_above(const char *root, char *group)
 {
 	char path[PATH_MAX], text[32], *slash;

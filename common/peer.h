@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT
+ * Who is at the other end of a connection: the kernel's word of when it was made (unix(7)). */
+#ifndef OPEND_PEER_H
+#define OPEND_PEER_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Its supplementary groups (SO_PEERGROUPS, Linux 4.13), sorted. 0 and *ret, which is the caller's
+ * to free, or -errno. Does not block. */
+int peer_groups(int fd, gid_t **ret, uint32_t *ret_n);
+
+#endif

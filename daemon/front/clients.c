@@ -132,8 +132,9 @@ void hand_over(struct worker *w)
 			put(d.unit, sizeof d.unit, c->identity->unit);
 		}
 		r = down_send(w, &d, c->fd);
-		/* -EAGAIN: the edge-triggered source tells when it has read some. -ETOOMANYREFS:
-		 * housekeeping comes back. Else it is dying, and its death will be told. */
+		/* -ETOOMANYREFS: housekeeping comes back. Else it is dying, which will be told. */
+		if (r == -EAGAIN)
+			sd_event_source_set_enabled(w->writable, SD_EVENT_ONESHOT);
 		if (r < 0)
 			return;
 		TAILQ_REMOVE(&w->waiting, c, of_worker);

@@ -8,7 +8,7 @@
  * Rooms: main (options, start and end), privilege (from root or systemd to a supervisor with
  * capabilities and a front without), doors (listening and accepting), clients (connections and
  * their way to a worker), workers (birth, records, death), lenders, refresh, identities (who has
- * what), store (connections over a restart), confine (its filter), ask (the supervisor), control
+ * what), backoff, store (connections over a restart), confine (its filter), ask (the supervisor), control
  * (reload and status), check (the offline commands), log. */
 #ifndef OPEND_FRONT_H
 #define OPEND_FRONT_H
@@ -42,6 +42,13 @@ struct door {
 	int lock_fd;
 	bool no_rights;				/* SO_PASSRIGHTS=0 is in force */
 	sd_event_source *source;
+};
+
+/* A uid whose workers die young. */
+struct frail {
+	uid_t uid;
+	unsigned deaths;			/* in a row; 0: none, the place is free */
+	uint64_t until;				/* usec: no birth before */
 };
 
 /* A connection that the opend before us left in the manager's descriptor store. */
@@ -141,6 +148,7 @@ struct server {
 	uint32_t n_identities;
 	void *by_credentials;			/* tsearch(3): of identities, whose unit nobody asked for */
 	void *accounts;				/* tsearch(3) */
+	struct frail frail[64];
 	struct stats retired;			/* of workers that have ended */
 	uint64_t exits[3];			/* clean, by signal, by SIGSYS */
 	uint64_t loads[2];			/* of the policy: good, refused */
@@ -249,6 +257,10 @@ int share_stats(const struct stats **ret);
 void stats_add(struct stats *sum, const struct stats *page);
 /* Ends workers that nobody uses, and tries again to hand over what could not be. */
 void workers_keep_house(struct server *s);
+
+/* backoff.c: of births. uid -1: the lobby. */
+void backoff_death(struct server *s, const struct worker *w, bool clean);
+bool backoff_holds(struct server *s, uid_t uid);
 
 /* lenders.c */
 void want_lender(struct server *s, struct worker *w);

@@ -100,8 +100,9 @@ static int watch_worker(struct server *s, struct worker *w)
 	if (r >= 0)
 		r = sd_event_add_io(s->event, &w->records, w->up, EPOLLIN, on_records, w);
 	if (r >= 0)
-		r = sd_event_add_io(s->event, &w->writable, w->down, EPOLLOUT | EPOLLET,
-				    on_writable, w);
+		r = sd_event_add_io(s->event, &w->writable, w->down, EPOLLOUT, on_writable, w);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(w->writable, SD_EVENT_OFF);
 	return r < 0 ? r : 0;
 }
 
@@ -320,6 +321,19 @@ static struct worker *worker_called(struct server *s, uint32_t instance)
 	return NULL;
 }
 
+static int lobby_born(struct server *s, struct worker **ret)
+{
+	return backoff_holds(s, (uid_t)-1) ? WIRE_RESOURCES
+					   : worker_new(s, BIRTH_LOBBY, 0, 0, 0, ret);
+}
+
+static int worker_born(struct server *s, const struct identity *i, struct worker **ret)
+{
+	int r = backoff_holds(s, i->uid) ? WIRE_RESOURCES : over_quota(s, i->account);
+
+	return r ? r : worker_new(s, BIRTH_WORKER, i->uid, i->number, 0, ret);
+}
+
 int worker_for(struct server *s, struct identity *i, struct worker **ret)
 {
 	const struct question fit = { .type = ASK_FIT, .identity = i->number };
@@ -336,12 +350,8 @@ int worker_for(struct server *s, struct identity *i, struct worker **ret)
 	if (r < 0)
 		return r;
 	w = worker_called(s, told.instance);
-	if (!w && told.rules == 0)
-		r = worker_new(s, BIRTH_LOBBY, 0, 0, 0, &w);
-	else if (!w)
-		r = over_quota(s, i->account);
-	if (!w && r == 0)
-		r = worker_new(s, BIRTH_WORKER, i->uid, i->number, 0, &w);
+	if (!w)
+		r = told.rules ? worker_born(s, i, &w) : lobby_born(s, &w);
 	if (r != 0)
 		return r;
 	w->has_root = told.root_rules > 0;
@@ -492,6 +502,7 @@ static int on_death(sd_event_source *source, const siginfo_t *info, void *data)
 			  info->si_status == SIGSYS ? ": it made a call that its filter forbids"
 						    : "");
 	(void)source;
+	backoff_death(s, w, !by_signal && info->si_status == 0);
 	worker_end(s, w);
 	end_with_the_last(s);
 	return 0;

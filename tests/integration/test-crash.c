@@ -143,6 +143,68 @@ START_TEST(a_worker_that_dies_under_a_tracer)
 }
 END_TEST
 
+/* ---- births that are of no use ---- */
+
+enum { VISITS = 200, BIRTHS_MAX = 20 };
+
+static void come_often(void *arg)
+{
+	struct stage *s = arg;
+
+	for (int i = 0; i < VISITS; i++) {
+		struct raw r = raw_connect(s->socket);
+		int goodbye;
+
+		ensure(raw_ended(&r, &goodbye, 10000), "the connection goes on");
+		ensure(goodbye == WIRE_RESOURCES, "goodbye with reason %d", goodbye);
+		raw_close(&r);
+	}
+}
+
+static void come_until_served(void *arg)
+{
+	const struct stage *s = arg;
+	struct openc_conn *c = connect_to(s->socket);
+
+	ensure(within(20000, verdict(c, s->file, O_RDONLY) == 0), "%s", openc_message(c));
+	openc_free(c);
+}
+
+static uint64_t births(const struct opend *o)
+{
+	uint64_t n = 0, some;
+	char *text, *line;
+
+	ok(control(o, "status", &text));
+	for (line = text; (line = strstr(line, "opend_worker_exits_total{")); line++)
+		if (sscanf(strchr(line, ' '), "%lu", &some) == 1)
+			n += some;
+	return n;
+}
+
+/* Where no worker can confine itself, not everybody who comes costs a birth; and when it can again
+ * it serves. */
+START_TEST(births_that_fail_are_apart)
+{
+	char *config = make_file(at("run/opend.conf"), 0644, 0, "set require-landlock yes\n");
+	struct stage *s = shared(sizeof *s);
+	struct opend o;
+
+	s->file = make_file(at("data/file"), 0644, alice.uid, "file\n");
+	policy("10", "allow read file %s to user %u\n", s->file, alice.uid);
+	o = opend_start("--landlock-abi", "0", "--config", config, NULL);
+	s->socket = o.socket;
+	as(alice, come_often, s);
+	ensure(births(&o) > 0, "none was tried");
+	ensure(births(&o) <= BIRTHS_MAX, "%lu births for %d visits", births(&o), VISITS);
+	sys(unlink(config));
+	make_file(config, 0644, 0, "set require-landlock no\n");
+	ok(reload(&o));
+	as(alice, come_until_served, s);
+	opend_stop(&o);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("crash");
@@ -150,6 +212,7 @@ static Suite *suite(void)
 	ADD_ROOT(s, who_waits_is_told_at_once, 60);
 	ADD_ROOT(s, nobody_else_notices, 60);
 	ADD_ROOT(s, a_worker_that_dies_under_a_tracer, 60);
+	ADD(s, births_that_fail_are_apart, 60);
 	return s;
 }
 

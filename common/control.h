@@ -50,10 +50,10 @@ enum down_type {
 	DOWN_ADOPT = 1,		/* + connection: serve it */
 	DOWN_LENDER,		/* + stream to a lender; without one: there is none to be had */
 	DOWN_RELEASE,		/* give all connections back and end. + SEQPACKET to the successor:
-				 * what was read and not answered goes there */
+				 * what was read and not answered goes there. -> SETTLED */
 	DOWN_INHERIT,		/* + SEQPACKET from the predecessor */
 	DOWN_NO_REFRESH,	/* there is no successor to be had: answer as you are */
-	DOWN_GENERATION,	/* cookie: your policy is also that of this generation */
+	DOWN_GENERATION,	/* cookie: your policy is also that of this generation. -> SETTLED */
 	DOWN_RETIRE,		/* say GOODBYE to everybody and end */
 };
 
@@ -78,6 +78,8 @@ enum up_type {
 	UP_RELEASED,		/* cookie: given back. a: 1 if something was carried to the successor */
 	UP_LENDER,		/* a request needs the lender */
 	UP_REFRESH,		/* a granted base is new or was replaced */
+	UP_SETTLED,		/* what you told me of a new policy is in force here: nothing that is read
+				 * from now on is answered by the one before */
 };
 
 /* From worker to successor, one packet a connection: what had been read from it, beginning with

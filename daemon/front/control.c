@@ -15,7 +15,13 @@
 #include "messages.h"
 #include "front.h"
 
-enum { WORD_MAX = 16, ANSWER_MS = 60000, ASKED_MS = 1000, NOTIFY_USEC = 200000 };
+enum {
+	WORD_MAX = 16,
+	ANSWER_MS = 180000,
+	ASKED_MS = 1000,
+	NOTIFY_USEC = 200000,
+	SETTLE_USEC = 1000000
+};
 
 /* sd_notify(3) blocks while the manager does not read; we do not wait for it for long. */
 void notify(const char *state)
@@ -83,27 +89,111 @@ int do_reload(struct server *s, FILE *out)
 	return r;
 }
 
+/* ---- replies ---- */
+
+/* A reload is over when no worker answers by the old policy any more; that is told then, and after
+ * SETTLE_USEC even where one does not say so, because it hangs. */
+struct reply {
+	struct server *server;
+	int fd, memfd;
+	FILE *out;
+	int32_t status;
+	sd_event_source *late;
+	LIST_ENTRY(reply) all;
+};
+
 static const struct {
 	const char *word;
 	int (*run)(struct server *s, FILE *out);
-} commands[] = { { "reload", do_reload }, { "status", do_status } };
+	bool settles;
+} commands[] = { { "reload", do_reload, true }, { "status", do_status, false } };
 
-static void answer(struct server *s, int fd, const char *word)
+static void reply_free(struct reply *r)
 {
-	_cleanup_close_ int memfd = memfd_create("opend-answer", MFD_CLOEXEC);
-	_cleanup_fclose_ FILE *out = memfd < 0 ? NULL : fdopen(dup(memfd), "w");
-	int32_t status = -EINVAL;
+	sd_event_source_disable_unref(r->late);
+	if (r->out)
+		fclose(r->out);
+	close_fd(r->memfd);
+	close_fd(r->fd);
+	free(r);
+}
 
-	if (!out)
+static struct reply *reply_new(struct server *s, int consume_fd)
+{
+	struct reply *r = calloc(1, sizeof *r);
+
+	if (!r) {
+		close_fd(consume_fd);
+		return NULL;
+	}
+	*r = (struct reply){ .server = s, .fd = consume_fd, .status = -EINVAL };
+	r->memfd = memfd_create("opend-answer", MFD_CLOEXEC);
+	r->out = r->memfd < 0 ? NULL : fdopen(dup(r->memfd), "w");
+	if (!r->out) {
+		reply_free(r);
+		return NULL;
+	}
+	return r;
+}
+
+static void reply_send(struct reply *r)
+{
+	fflush(r->out);
+	lseek(r->memfd, 0, SEEK_SET);
+	fdpass_send(r->fd, &r->status, sizeof r->status, &r->memfd, 1);
+	reply_free(r);
+}
+
+static int on_late(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct reply *r = data;
+
+	(void)source;
+	(void)usec;
+	fprintf(r->out,
+		"%u workers do not answer, and may go on by the policy before until they "
+		"are killed.\n",
+		r->server->n_unsettled);
+	LIST_REMOVE(r, all);
+	reply_send(r);
+	return 0;
+}
+
+void reload_settled(struct server *s, struct worker *w)
+{
+	struct reply *r;
+
+	if (!w->unsettled)
+		return;
+	w->unsettled = false;
+	if (--s->n_unsettled > 0)
+		return;
+	while ((r = LIST_FIRST(&s->replies))) {
+		LIST_REMOVE(r, all);
+		reply_send(r);
+	}
+}
+
+static void answer(struct server *s, int consume_fd, const char *word)
+{
+	struct reply *r = reply_new(s, consume_fd);
+	bool waits = false;
+
+	if (!r)
 		return;
 	for (size_t i = 0; i < ELEMENTSOF(commands); i++)
-		if (strcmp(word, commands[i].word) == 0)
-			status = commands[i].run(s, out);
-	if (status == -EINVAL)
-		fprintf(out, "unknown command; there are reload and status\n");
-	fflush(out);
-	lseek(memfd, 0, SEEK_SET);
-	fdpass_send(fd, &status, sizeof status, &memfd, 1);
+		if (strcmp(word, commands[i].word) == 0) {
+			r->status = commands[i].run(s, r->out);
+			waits = commands[i].settles && r->status == 0 && s->n_unsettled > 0;
+		}
+	if (r->status == -EINVAL)
+		fprintf(r->out, "unknown command; there are reload and status\n");
+	if (!waits || sd_event_add_time_relative(s->event, &r->late, CLOCK_MONOTONIC, SETTLE_USEC,
+						 0, on_late, r) < 0) {
+		reply_send(r);
+		return;
+	}
+	LIST_INSERT_HEAD(&s->replies, r, all);
 }
 
 static bool may_command(const struct server *s, int fd)
@@ -136,7 +226,7 @@ static int on_control(sd_event_source *source, int fd, uint32_t events, void *da
 	if (n <= 0)
 		return 0;
 	word[n] = 0;
-	answer(s, c, word);
+	answer(s, take_fd(&c), word);
 	return 0;
 }
 

@@ -93,6 +93,7 @@ struct worker {
 	bool has_root;				/* `as root` rules: a lender may be asked for */
 	bool served;				/* it has been READY */
 	bool dead;				/* only its last records are left */
+	bool unsettled;				/* it has not said that the policy is in force there */
 	int down, up, audit;			/* audit: reading end, for an opend-audit to come */
 	const struct stats *stats;		/* its page; a worker's word */
 	struct account *account;		/* who pays for it; NULL: everybody (lobby) */
@@ -157,6 +158,8 @@ struct server {
 	const struct stats *audit_stats;
 	sd_event_source *audit_child, *audit_later;
 	LIST_HEAD(, worker) workers;
+	uint32_t n_unsettled;			/* of them */
+	LIST_HEAD(, reply) replies;		/* to root, that wait for that */
 	struct client **clients;		/* by the lower half of the cookie */
 	uint32_t clients_size, clients_free_hint, n_clients;
 	sd_event_source *accept_pause, *housekeeping;
@@ -280,6 +283,8 @@ int control_serve(struct server *s);
 int control_ask(const char *path, const char *word, FILE *out);
 int policy_reload(struct server *s, int report_fd);
 int do_reload(struct server *s, FILE *out);
+/* A worker is settled, or is no more. */
+void reload_settled(struct server *s, struct worker *w);
 /* status.c */
 int do_status(struct server *s, FILE *out);
 void notify_status(const struct server *s, const char *prefix);

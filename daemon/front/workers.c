@@ -252,6 +252,7 @@ static void worker_end(struct server *s, struct worker *w)
 	}
 	stats_add(&s->retired, w->stats);
 	LIST_REMOVE(w, all);
+	reload_settled(s, w);
 	worker_free(w);
 }
 
@@ -432,6 +433,9 @@ static void take_record(struct server *s, struct worker *w, const struct up *u)
 	case UP_REFRESH:
 		refresh(s, w);
 		break;
+	case UP_SETTLED:
+		reload_settled(s, w);
+		break;
 	default:
 		break;
 	}
@@ -595,6 +599,11 @@ void workers_policy_changed(struct server *s)
 		struct down d = { .type = DOWN_GENERATION, .cookie = s->generation };
 
 		next = LIST_NEXT(w, all);
+		/* One that was told to leave reads nothing any more. */
+		if (w->state != WORKER_LEAVING && !w->unsettled) {
+			w->unsettled = true;
+			s->n_unsettled++;
+		}
 		switch (fate_of(s, w)) {
 		case STAYS:
 			down_send(w, &d, -1);

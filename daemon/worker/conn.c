@@ -480,6 +480,13 @@ static bool keep(struct worker *w, struct conn *c, const char *data, size_t len)
 	return true;
 }
 
+/* Who is to be released is not read any more: what comes is for another worker to answer. But where
+ * a frame has begun its rest is waited for. */
+static bool is_for_others(const struct worker *w, const struct conn *c)
+{
+	return w->releasing && (!c->in || w->successor >= 0);
+}
+
 static bool must_pause(const struct conn *c)
 {
 	return conn_blocked(c) || c->ending || c->held || c->lent >= LENT_MAX / 4;
@@ -541,7 +548,7 @@ void conn_readable(struct worker *w, struct conn *c)
 	ssize_t n;
 
 	/* Paused, and more comes: only now is it worth telling the kernel. */
-	if (must_pause(c) || c->eof) {
+	if (must_pause(c) || c->eof || is_for_others(w, c)) {
 		stop_reading(w, c);
 		settle(w, c);
 		return;
@@ -579,7 +586,7 @@ void conn_resume(struct worker *w, struct conn *c)
 		memcpy(w->rx, c->in->data, have);
 		process(w, c, w->rx, have);
 	}
-	if (!must_pause(c) && c->watched_out && !c->eof) {
+	if (!must_pause(c) && c->watched_out && !c->eof && !is_for_others(w, c)) {
 		c->watched_out = false;
 		watch(w, c, EPOLL_CTL_MOD, EPOLLIN);
 	}

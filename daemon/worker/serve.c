@@ -67,12 +67,14 @@ static bool take_packet(struct worker *w)
 		break;
 	case DOWN_GENERATION:
 		w->birth.generation = (uint32_t)d.cookie;
+		up_send(UP_SETTLED, 0, 0, 0);
 		break;
 	case DOWN_INHERIT:
 		w->predecessor = take_fd(&fd);
 		break;
 	case DOWN_RELEASE:
 		release_all(w, take_fd(&fd));
+		up_send(UP_SETTLED, 0, 0, 0);
 		break;
 	case DOWN_NO_REFRESH:
 		refresh_refused(w);

@@ -118,7 +118,7 @@ static void read_up(struct world *x)
 	ssize_t n;
 
 	while ((n = read(x->up, &u, sizeof u)) > 0) {
-		REQUIRE(n == sizeof u && u.type >= UP_CLOSED && u.type <= UP_REFRESH);
+		REQUIRE(n == sizeof u && u.type >= UP_CLOSED && u.type <= UP_SETTLED);
 		if (u.type != UP_CLOSED && u.type != UP_RELEASED)
 			continue;
 		REQUIRE(u.cookie >= 1 && u.cookie <= x->cookies && !x->told[u.cookie - 1]);

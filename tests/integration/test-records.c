@@ -26,7 +26,7 @@ static uint32_t pick(struct flood *f, uint32_t n)
 /* Mostly types that there are and cookies that may have been given. */
 static void make_record(struct flood *f, struct up *u)
 {
-	*u = (struct up){ .type = pick(f, 8) ? pick(f, UP_REFRESH + 3) : (uint32_t)f->state,
+	*u = (struct up){ .type = pick(f, 8) ? pick(f, UP_SETTLED + 3) : (uint32_t)f->state,
 			  .a = pick(f, 4) ? pick(f, 200) : (uint32_t)f->state,
 			  .b = pick(f, 4) ? pick(f, 20) : (uint32_t)f->state,
 			  .reserved = pick(f, 2) };

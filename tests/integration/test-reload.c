@@ -213,6 +213,66 @@ START_TEST(connections_outlive_reloads)
 }
 END_TEST
 
+/* While his lender hangs something of his is always under way, and his worker may not go. */
+static void go_on_asking(void *arg)
+{
+	struct guest *g = arg;
+	struct raw r = raw_connect(g->socket);
+	char frame[WIRE_REQUEST_MAX];
+	struct wire_outcome out;
+	int fd;
+
+	ensure(asked(&r, 1, g->a).error == 0 && asked(&r, 2, g->b).error == 0, "before");
+	g->step = 1;
+	turn(g, 2, NULL);
+	raw_send(&r, frame, raw_open(frame, 3, g->a, O_RDONLY));
+	sleep_msec(200);
+	g->step = 3;
+	turn(g, 4, NULL);
+	raw_send(&r, frame, raw_open(frame, 4, g->b, O_RDONLY));
+	sleep_msec(200);
+	g->step = 5;
+	do {
+		out = raw_result(&r, 0, &fd);
+		close_fd(fd);
+	} while (out.id == 3);
+	ensure(out.id == 4 && out.reason == OPENC_R_NO_RULE && out.generation == 2,
+	       "request %u: errno %d, reason %u, by generation %u", (unsigned)out.id, out.error,
+	       out.reason, out.generation);
+	raw_close(&r);
+}
+
+/* What is written after a reload is for the new policy, whatever keeps the old worker. */
+START_TEST(a_worker_that_leaves_reads_no_more)
+{
+	struct guest *g = shared(sizeof *g);
+	struct client c;
+	struct opend o;
+	pid_t lender[2];
+
+	needs_root("have a lender");
+	g->a = make_file(at("data/a"), 0600, 0, "a\n");
+	g->b = make_file(at("data/b"), 0644, alice.uid, "b\n");
+	policy("10", "allow read file %s to user %u as root\n", g->a, alice.uid);
+	policy("20", "allow read file %s to user %u\n", g->b, alice.uid);
+	o = OPEND();
+	g->socket = o.socket;
+	c = client_start(alice, go_on_asking, g);
+	turn(g, 1, &c);
+	ensure(lenders(&o, alice.uid, lender, ELEMENTSOF(lender)) == 1, "not one lender");
+	sys(kill(lender[0], SIGSTOP));
+	g->step = 2;
+	turn(g, 3, &c);
+	policy("20", "# nothing\n");
+	ok(reload(&o));
+	g->step = 4;
+	turn(g, 5, &c);
+	sys(kill(lender[0], SIGCONT));
+	client_wait(&c);
+	opend_stop(&o);
+}
+END_TEST
+
 /* Opens as fast as it can, with several requests in flight: not one may be lost. */
 static void open_without_end(void *arg)
 {
@@ -598,6 +658,7 @@ static Suite *suite(void)
 	ADD(s, an_empty_policy_is_a_policy, 30);
 	ADD(s, the_command, 30);
 	ADD(s, connections_outlive_reloads, 60);
+	ADD_ROOT(s, a_worker_that_leaves_reads_no_more, 60);
 	ADD(s, nothing_is_lost_over_reloads, 60);
 	ADD(s, reloads_under_load, 600);
 	ADD(s, a_deaf_manager, 60);

@@ -294,6 +294,54 @@ START_TEST(a_dead_client_has_no_unit)
 }
 END_TEST
 
+/* Has a worker, and stays until that is no more. */
+static void stay(void *arg)
+{
+	struct visit *v = arg;
+	struct raw r = raw_connect(v->socket);
+	int goodbye;
+
+	raw_works(&r, 1, v->file);
+	v->step = 1;
+	ensure(raw_ended(&r, &goodbye, 30000), "it goes on");
+	raw_close(&r);
+}
+
+/* Who is known from before there were rules about units is asked for his as well. */
+START_TEST(who_is_known_has_no_unit_either)
+{
+	struct visit *v = shared(sizeof *v), *w = shared(sizeof *w);
+	struct client c, known;
+	struct opend o;
+	pid_t worker;
+
+	needs_root("stop a worker");
+	if (!peers_have_pidfds())
+		skip("this kernel has no SO_PEERPIDFD");
+	v->file = make_file(at("data/file"), 0644, alice.uid, "file\n");
+	policy("10", "allow read file %s to user %u\n", v->file, alice.uid);
+	o = OPEND();
+	v->socket = o.socket;
+	*w = *v;
+	known = client_start(alice, stay, v);
+	turn(v, 1, &known);
+	/* Told to end, it does not. */
+	worker = only_worker(&o, alice.uid);
+	sys(kill(worker, SIGSTOP));
+	policy("20", "deny any file %s to unit opend-test.service\n", v->file);
+	ok(reload(&o));
+	sys(kill(o.pid, SIGSTOP));
+	c = client_start(alice, ask_for_the_dead, w);
+	turn(w, 1, &c);
+	sys(kill(o.pid, SIGCONT));
+	client_wait(&c);
+	sys(kill(worker, SIGKILL));
+	client_wait(&known);
+	as(alice, ask, v);
+	opend_stop(&o);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("surroundings");
@@ -303,6 +351,7 @@ static Suite *suite(void)
 	ADD_ROOT(s, a_client_without_a_pid, 60);
 	ADD_ROOT(s, a_client_without_a_uid, 60);
 	ADD(s, a_dead_client_has_no_unit, 60);
+	ADD_ROOT(s, who_is_known_has_no_unit_either, 60);
 	return s;
 }
 

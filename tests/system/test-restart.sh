@@ -97,6 +97,32 @@ for i in 1 2; do
 done
 is "the store is empty" 0 "$(systemctl show -P NFileDescriptorStore opend.service)"
 
+# Killed, opend and its supervisor in turn: connections are lost, and calls that wait are not.
+if [ -z "$SANITIZE" ]; then
+	rm -f /tmp/enough
+	LD_LIBRARY_PATH=/usr/local/lib as_user 4242 \
+		python3 /tmp/load.py "$until" >/tmp/load.3 2>/tmp/load.err.3 &
+	for i in 1 2 3 4 5 6; do
+		sleep 0.3
+		main=$(systemctl show -P MainPID opend.service)
+		[ $((i % 2)) = 0 ] && main=$(pids opend-supervisor)
+		kill -KILL "$main"
+		for _ in $(seq 100); do
+			[ -d "/proc/$main" ] || break
+			sleep 0.1
+		done
+		is "killed for the ${i}th time, it serves again" 1 \
+			"$(as_user 4242 openc cat /srv/restart/1)"
+	done
+	touch /tmp/enough
+	wait
+	read -r n failed wrong longest </tmp/load.3
+	holds "killed: opens through libopenc ($n)" test "$n" -gt 6
+	is "killed: failed, wrong" "0 0" "$failed $wrong"
+	is "killed: errors" "" "$(cat /tmp/load.err.3)"
+	echo "# the longest took $longest ms"
+fi
+
 # What is stopped for good keeps nobody's connection.
 systemctl stop opend.service 2>/dev/null
 is "stopped: the store is empty" 0 "$(systemctl show -P NFileDescriptorStore opend.service)"

@@ -287,7 +287,7 @@ check-faults:
 	@cp $(BUILD)/faults/faults.txt $(BUILD)/faults.txt
 	@echo "What came of each: $(BUILD)/faults.txt"
 faults: $(BUILD)/tests/faults/test-faults stage
-	@TEST_TIMEOUT=36000 $(RUN_TESTS) $<
+	@LANES= FAULT_LANES=$(or $(LANES),4) TEST_TIMEOUT=36000 $(RUN_TESTS) $<
 
 soak: $(BUILD)/tests/soak/test-soak stage
 	@TEST_TIMEOUT=86400 $(RUN_TESTS) $<

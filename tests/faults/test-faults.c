@@ -7,7 +7,8 @@
  *   - afterwards everything is answered as before, and nothing has leaked.
  * Which calls there are, a run without a fault finds out. BUILD/faults.txt tells what came of each.
  *
- * FAULTS=, patterns of PROCESS/CALL/ERROR/TIME, picks some: FAULTS="worker/openat2 library". Needs
+ * FAULTS=, patterns of PROCESS/CALL/ERROR/TIME, picks some: FAULTS="worker/openat2 library". Most
+ * of a run is waiting, so FAULT_LANES processes share the rows, each with ids of its own. Needs
  * root and programs with the wide filter, which lets a failed call live (make check-faults). */
 #include <ctype.h>
 #include <fnmatch.h>
@@ -17,8 +18,11 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include "tests/integration/harness.h"
+#include "tests/integration/harness-private.h"
 
 enum { TIMES = 3, CALLS_MAX = 128, ROWS_MAX = 16384, CLIENT_MS = 8000, AFTER_MS = 15000 };
+/* Ids of lanes: users of opend, and worker ids above all that the harness gives. */
+enum { LANES_MAX = 16, LANE_UID = 61100, LANE_IDS = 1024, LANE_FIRST = 2142100000 };
 
 /* The processes, by how they are got hold of: a gate for what opend starts. */
 static const struct target {
@@ -60,6 +64,10 @@ static struct rest {
 } * at_rest;		 /* shared */
 static struct row *rows; /* shared with the tests, which tell what came of it */
 static size_t n_rows;
+
+static int n_lanes = 1, lane;
+static unsigned program; /* its pid */
+static int failed;	 /* tests */
 
 /* ---- what is asked ---- */
 
@@ -225,9 +233,10 @@ static void ask_all(void *arg)
 
 /* ---- the programs, and who is traced ---- */
 
+/* The lane's: built once. */
 static char *gated(const char *name)
 {
-	return at("gated/%s", name);
+	return text("%s/gated-%d/%s", harness_base, lane, name);
 }
 
 static void install_as(const char *from, const char *name)
@@ -241,15 +250,23 @@ static void build_gates(void)
 	static const char *const started[] = { "opend-worker", "opend-audit", "opend-supervisor" };
 	char *gate = text("%s/tests/faults/gate", getenv("BUILD"));
 
-	make_dir(at("gated"), 0755, 0);
-	make_dir(at("gated/real"), 0755, 0);
-	make_dir(at("gated/gate"), 0777, 0);
-	sys(chmod(at("gated/gate"), 0777));
+	make_dir(gated(""), 0755, 0);
+	make_dir(gated("real"), 0755, 0);
+	make_dir(gated("gate"), 0777, 0);
+	sys(chmod(gated("gate"), 0777));
 	install_as(staged("opend"), "opend");
 	for (size_t i = 0; i < ELEMENTSOF(started); i++) {
 		install_as(staged(started[i]), text("real/%s", started[i]));
 		install_as(gate, started[i]);
 	}
+}
+
+/* What an earlier run wished for and did not get. */
+static void close_gates(void)
+{
+	unlink(gated("gate/pid"));
+	for (size_t i = 0; i < ELEMENTSOF(targets); i++)
+		unlink(gated(text("gate/%s", targets[i].name)));
 }
 
 /* One fault; call NULL: none, but all calls are written down. */
@@ -331,7 +348,7 @@ static void attend_gate(struct fault *f)
 
 	if ((f->target->how != BY_GATE && f->target->how != AT_START) || f->tracer)
 		return;
-	file = fopen(at("gated/gate/pid"), "re");
+	file = fopen(gated("gate/pid"), "re");
 	if (!file)
 		return;
 	if (fscanf(file, "%d", &pid) == 1 && stopped(pid))
@@ -341,8 +358,16 @@ static void attend_gate(struct fault *f)
 
 static const char **opend_command(const char **args)
 {
-	opend_args(0, args);
+	/* Lanes of two programs shall not meet either. */
+	unsigned first = LANE_FIRST + (program % 100 * LANES_MAX + (unsigned)lane) * LANE_IDS;
+	size_t n = opend_args(0, args);
+
 	args[0] = gated("opend");
+	args[n++] = "--user";
+	args[n++] = text("%d", LANE_UID + lane);
+	args[n++] = "--worker-ids";
+	args[n++] = text("%u-%u", first, first + LANE_IDS - 1);
+	args[n] = NULL;
 	return args;
 }
 
@@ -359,7 +384,7 @@ static struct opend start_opend(const struct fault *f)
 	}
 	opend_command(args + n);
 	if (f->target->how == BY_GATE || f->target->how == AT_START)
-		make_file(at("gated/gate/%s", f->target->name), 0666, 0, "");
+		make_file(gated(text("gate/%s", f->target->name)), 0666, 0, "");
 	return opend_spawn(0, args);
 }
 
@@ -515,7 +540,7 @@ static void run_once(struct fault *f, struct row *row)
 	const char *word = "";
 	struct opend o;
 
-	build_gates();
+	close_gates();
 	write_files();
 	write_policy(1);
 	o = start_opend(f);
@@ -546,7 +571,7 @@ static void run_once(struct fault *f, struct row *row)
 
 START_TEST(a_fault)
 {
-	struct row *row = &rows[_i];
+	struct row *row = &rows[_i * n_lanes + lane];
 	struct fault f = { .target = &targets[row->target],
 			   .call = row->call,
 			   .error = errors[row->error].name,
@@ -641,31 +666,24 @@ START_TEST(a_census)
 }
 END_TEST
 
-/* Before there is a matrix, the calls must be known. */
-static int take_census(void)
+static int run_loop(const char *name, const TTest *test, size_t n)
 {
-	Suite *s = suite_create("census");
+	Suite *s = suite_create(name);
 	SRunner *r;
-	int failed;
+	int n_failed;
 
-	tcase_add_loop_test(harness_case(s, "census", 120), a_census, 0, ELEMENTSOF(targets));
+	tcase_add_loop_test(harness_case(s, name, 120), test, 0, (int)n);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
+	n_failed = srunner_ntests_failed(r);
 	srunner_free(r);
-	return failed;
+	return n_failed;
 }
 
-static Suite *suite(void)
+/* Before there is a matrix, the calls must be known. */
+static void make_rows(void)
 {
-	Suite *s = suite_create("faults");
-
-	if (!is_root())
-		return s;
-	rows = shared(ROWS_MAX * sizeof *rows);
-	at_rest = shared(sizeof *at_rest);
-	censuses = shared(ELEMENTSOF(targets) * sizeof *censuses);
-	if (take_census()) {
+	if (run_loop("census", a_census, ELEMENTSOF(targets))) {
 		fprintf(stderr, "without a fault it does not go well either\n");
 		exit(EXIT_FAILURE);
 	}
@@ -677,8 +695,49 @@ static Suite *suite(void)
 					 censuses[target].calls[i].times);
 	for (size_t i = 0; i < n_rows; i++)
 		snprintf(rows[i].outcome, sizeof rows[i].outcome, "FAILED");
-	tcase_add_loop_test(harness_case(s, "faults", 120), a_fault, 0, (int)n_rows);
-	return s;
+}
+
+/* Every n_lanes'th row is this one's. */
+static pid_t start_lane(void)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (lane)
+			build_gates();
+		exit(run_loop("faults", a_fault,
+			      (n_rows + (size_t)(n_lanes - lane) - 1) / (size_t)n_lanes) != 0);
+	}
+	return pid;
+}
+
+static void run_lanes(void)
+{
+	int status;
+
+	for (lane = 0; lane < n_lanes; lane++)
+		failed |= start_lane() < 0;
+	while (wait(&status) > 0)
+		failed |= status;
+}
+
+static Suite *suite(void)
+{
+	if (is_root()) {
+		program = (unsigned)getpid();
+		n_lanes = getenv("FAULT_LANES") ? atoi(getenv("FAULT_LANES")) : 1;
+		n_lanes = UTIL_MAX(1, UTIL_MIN(n_lanes, (int)LANES_MAX));
+		rows = shared(ROWS_MAX * sizeof *rows);
+		at_rest = shared(sizeof *at_rest);
+		censuses = shared(ELEMENTSOF(targets) * sizeof *censuses);
+		build_gates();
+		make_rows();
+		run_lanes();
+	}
+	return suite_create("faults");
 }
 
 static void write_table(void)
@@ -702,5 +761,5 @@ int main(void)
 	}
 	r = harness_main("faults", suite);
 	write_table();
-	return r;
+	return r || failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -7,9 +7,9 @@
  *
  * Rooms: main (options, start and end), privilege (from root or systemd to a supervisor with
  * capabilities and a front without), doors (listening and accepting), clients (connections and
- * their way to a worker), workers (birth, records, death), lenders, refresh, identities (who has
- * what), backoff, store (connections over a restart), confine (its filter), ask (the supervisor), control
- * (reload and status), check (the offline commands), log. */
+ * their way to a worker), workers (birth, records, death), children (their ends), lenders, refresh,
+ * identities (who has what), backoff, store (connections over a restart), confine (its filter), ask
+ * (the supervisor), control (reload and status), check (the offline commands), log. */
 #ifndef OPEND_FRONT_H
 #define OPEND_FRONT_H
 
@@ -240,9 +240,6 @@ int worker_for(struct server *s, struct identity *i, struct worker **ret);
 /* For an identity (number), or like another (instance); the lobby for neither. */
 int worker_new(struct server *s, enum birth_role role, uid_t payer, uint32_t identity,
 	       uint32_t like, struct worker **ret);
-/* Has its death told, for certain. */
-int watch_child(struct server *s, sd_event_source **ret, pid_t pid,
-		sd_event_child_handler_t on_end, void *data);
 /* It serves nobody new from here on, and ends when it has given back what it has, or said GOODBYE
  * to it. */
 void leave(struct server *s, struct worker *w, enum down_type how, int successor_end);
@@ -261,6 +258,10 @@ void stats_add(struct stats *sum, const struct stats *page);
 /* Ends workers that nobody uses, and tries again to hand over what could not be. */
 void workers_keep_house(struct server *s);
 
+/* children.c */
+/* Has its death told, for certain. */
+int watch_child(struct server *s, sd_event_source **ret, pid_t pid,
+		sd_event_child_handler_t on_end, void *data);
 /* backoff.c: of births. uid -1: the lobby. */
 void backoff_death(struct server *s, const struct worker *w, bool clean);
 bool backoff_holds(struct server *s, uid_t uid);

@@ -329,7 +329,6 @@ static int watch_signals(struct server *s)
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGALRM, &interrupt, NULL);
 	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);

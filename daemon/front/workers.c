@@ -79,21 +79,6 @@ static void worker_kill(struct server *s, const struct worker *w)
 	ask(s, &kill, NULL, 0, NULL);
 }
 
-/* sd-event waits for a death by a pidfd, once. Where a tracer has not let go of the process yet
- * there is nothing to be reaped, and it would never look again: so on, and to have it say that to
- * the kernel, first off. */
-int watch_child(struct server *s, sd_event_source **ret, pid_t pid, sd_event_child_handler_t on_end,
-		void *data)
-{
-	int r = sd_event_add_child(s->event, ret, pid, WEXITED, on_end, data);
-
-	if (r >= 0)
-		r = sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
-	if (r >= 0)
-		r = sd_event_source_set_enabled(*ret, SD_EVENT_ON);
-	return r < 0 ? r : 0;
-}
-
 static int watch_worker(struct server *s, struct worker *w)
 {
 	int r = watch_child(s, &w->child, w->pid, on_death, w);

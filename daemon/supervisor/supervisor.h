@@ -4,8 +4,9 @@
  * the kernel whose a connection is, and has workers born as what the kernel said, with the rules
  * that the policy gives them. It never reads a byte of a client, and of a worker nothing at all.
  *
- * Rooms: main (start, and the requests), policy (what applies to whom), peer (identities), birth
- * (workers, lenders, lobbies, opend-audit), privilege (capabilities), confine (its filter), exec. */
+ * Rooms: main (start), requests (what it is asked), policy (what applies to whom), peer
+ * (identities), birth (workers, lenders, lobbies, opend-audit), privilege (capabilities), confine
+ * (its filter), exec. */
 #ifndef OPEND_SUPERVISOR_H
 #define OPEND_SUPERVISOR_H
 
@@ -73,6 +74,9 @@ struct part {
 	char *text;
 	size_t len, n, n_root;
 };
+
+/* requests.c: waits for one and answers it. 0, or -errno: there is no more opend. */
+int serve_one(struct supervisor *s);
 
 /* policy.c */
 int policy_reload(struct supervisor *s, int report_fd, struct told *told);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ * What the supervisor is asked, by a front that may have been taken over: each request is taken off
+ * the socket, handled and answered before the next. */
+#include <errno.h>
+#include <poll.h>
+#include "fdpass.h"
+#include "supervisor.h"
+
+/* Not at the end of file: where opend was killed, another may stand in its place by now. */
+static int remove_sockets(const struct supervisor *s)
+{
+	if (s->system)
+		privilege_for_cleanup();
+	for (size_t i = 0; i < s->n_sockets; i++)
+		unlink(s->sockets[i]);
+	return s->system ? privilege_lower() : 0;
+}
+
+static int handle(struct supervisor *s, struct question *ask, const int *fds, size_t n,
+		  struct told *told)
+{
+	struct identity *i = identity_find(s, ask->identity);
+	struct child *c = child_find(s, ask->instance);
+
+	ask->door[sizeof ask->door - 1] = 0;
+	switch (ask->type) {
+	case ASK_POLICY:
+		return n == 1 ? policy_reload(s, fds[0], told) : -EINVAL;
+	case ASK_IDENTITY:
+		return n == 1 ? peer_identity(s, fds[0], ask->door, told) : -EINVAL;
+	case ASK_FORGET:
+		if (i)
+			identity_forget(s, i);
+		return i ? 0 : -ESRCH;
+	case ASK_FIT:
+		return i ? policy_fit(s, i, ask->instance, told) : -ESRCH;
+	case ASK_BIRTH:
+		return birth(s, ask, fds, n, told);
+	case ASK_KILL:
+		return c ? child_kill(c) : -ESRCH;
+	case ASK_BURY:
+		if (c)
+			child_bury(c);
+		return c ? 0 : -ESRCH;
+	case ASK_TIDY:
+		return remove_sockets(s);
+	default:
+		return -EINVAL;
+	}
+}
+
+int serve_one(struct supervisor *s)
+{
+	struct pollfd p = { .fd = ASK_FD, .events = POLLIN };
+	struct told told = { 0 };
+	struct question ask = { 0 };
+	int fds[ASK_FDS_MAX], n;
+	size_t n_fds;
+
+	if (poll(&p, 1, -1) < 0)
+		return errno == EINTR ? 0 : -errno;
+	n = fdpass_recv(ASK_FD, &ask, sizeof ask, fds, ASK_FDS_MAX, &n_fds);
+	if (n == -EMFILE)
+		told.result = n;
+	else if (n != sizeof ask)
+		return n < 0 ? n : -EPIPE;
+	else
+		told.result = handle(s, &ask, fds, n_fds, &told);
+	for (size_t i = 0; i < n_fds; i++)
+		close_fd(fds[i]);
+	n = fdpass_send(ASK_FD, &told, sizeof told, NULL, 0);
+	return n < 0 ? n : 0;
+}

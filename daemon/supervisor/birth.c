@@ -262,9 +262,9 @@ int birth(struct supervisor *s, const struct question *ask, const int *fds, size
 	c->no_policy = !s->policy;
 	c->instance = ++s->instances;
 	LIST_INSERT_HEAD(&s->children, c, all);
-	r = c->role == BIRTH_LOBBY ? be_nobody(s, c)
-	    : ask->identity	   ? be_client(s, c, ask->identity)
-				   : be_successor(s, c, ask->instance);
+	r = c->role == BIRTH_LOBBY		       ? be_nobody(s, c)
+	    : ask->identity || c->role == BIRTH_LENDER ? be_client(s, c, ask->identity)
+						       : be_successor(s, c, ask->instance);
 	if (r == 0 && s->system)
 		r = slot_take(s, &c->slot);
 	if (r == 0)

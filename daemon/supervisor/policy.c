@@ -46,9 +46,12 @@ static int load(struct supervisor *s, FILE *report)
 /* All or nothing: a policy with an error is not loaded, and what was there stays. */
 int policy_reload(struct supervisor *s, int report_fd, struct told *told)
 {
-	_cleanup_fclose_ FILE *report = fdopen(dup(report_fd), "w");
+	_cleanup_close_ int fd = dup(report_fd);
+	_cleanup_fclose_ FILE *report = fdopen(fd, "w");
 	int r = report ? load(s, report) : -errno;
 
+	if (report)
+		take_fd(&fd);
 	if (r < 0 && report && r != -EBADMSG)
 		fprintf(report, "cannot load the policy: %s.", strerror(-r));
 	if (r < 0 && report && s->policy)

@@ -53,21 +53,22 @@ int serve_one(struct supervisor *s)
 {
 	struct pollfd p = { .fd = ASK_FD, .events = POLLIN };
 	struct told told = { 0 };
-	struct question ask = { 0 };
-	int fds[ASK_FDS_MAX], n;
+	struct question ask[2] = { 0 }; /* one that is too long shows */
+	int fds[ASK_FDS_MAX], n, r = 0;
 	size_t n_fds;
 
 	if (poll(&p, 1, -1) < 0)
 		return errno == EINTR ? 0 : -errno;
-	n = fdpass_recv(ASK_FD, &ask, sizeof ask, fds, ASK_FDS_MAX, &n_fds);
-	if (n == -EMFILE)
+	n = fdpass_recv(ASK_FD, ask, sizeof ask, fds, ASK_FDS_MAX, &n_fds);
+	if (n == sizeof *ask)
+		told.result = handle(s, ask, fds, n_fds, &told);
+	else if (n == -EMFILE)
 		told.result = n;
-	else if (n != sizeof ask)
-		return n < 0 ? n : -EPIPE;
 	else
-		told.result = handle(s, &ask, fds, n_fds, &told);
+		r = n < 0 ? n : -EPIPE;
 	for (size_t i = 0; i < n_fds; i++)
 		close_fd(fds[i]);
-	n = fdpass_send(ASK_FD, &told, sizeof told, NULL, 0);
-	return n < 0 ? n : 0;
+	if (r == 0)
+		r = fdpass_send(ASK_FD, &told, sizeof told, NULL, 0);
+	return r < 0 ? r : 0;
 }

@@ -16,6 +16,17 @@ static int remove_sockets(const struct supervisor *s)
 	return s->system ? privilege_lower() : 0;
 }
 
+/* Not one that lives: its slot is its own, and is given to the next when it is buried. */
+static int bury(struct child *c)
+{
+	struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
+
+	if (poll(&p, 1, 0) != 1)
+		return -EBUSY;
+	child_bury(c);
+	return 0;
+}
+
 static int handle(struct supervisor *s, struct question *ask, const int *fds, size_t n,
 		  struct told *told)
 {
@@ -39,9 +50,7 @@ static int handle(struct supervisor *s, struct question *ask, const int *fds, si
 	case ASK_KILL:
 		return c ? child_kill(c) : -ESRCH;
 	case ASK_BURY:
-		if (c)
-			child_bury(c);
-		return c ? 0 : -ESRCH;
+		return c ? bury(c) : -ESRCH;
 	case ASK_TIDY:
 		return remove_sockets(s);
 	default:

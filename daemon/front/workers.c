@@ -396,6 +396,7 @@ static void take_record(struct server *s, struct worker *w, const struct up *u)
 		w->left = now_usec(s);
 		if (w->account)
 			w->account->n_serving--;
+		lender_gone(w);
 		say(LOG_ERR, "a worker for uid %u could not confine itself, at %s: %s", w->uid,
 		    step_name(u->b), u->a < 4096 ? strerror((int)u->a) : "?");
 		break;

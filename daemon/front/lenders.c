@@ -43,6 +43,9 @@ static int lender_new(struct server *s, struct worker *w)
 	r = worker_new(s, BIRTH_LENDER, i->uid, i->number, 0, &lender);
 	c = r < 0 ? NULL : client_new(s);
 	if (!c) {
+		/* Whom nobody borrows from nobody would end. */
+		if (r == 0)
+			leave(s, lender, DOWN_RETIRE, -1);
 		close_fd(sv[0]);
 		close_fd(sv[1]);
 		return r < 0 ? r : -ENOMEM;

@@ -262,6 +262,7 @@ void workers_keep_house(struct server *s);
 /* Has its death told, for certain. */
 int watch_child(struct server *s, sd_event_source **ret, pid_t pid,
 		sd_event_child_handler_t on_end, void *data);
+
 /* backoff.c: of births. uid -1: the lobby. */
 void backoff_death(struct server *s, const struct worker *w, bool clean);
 bool backoff_holds(struct server *s, uid_t uid);

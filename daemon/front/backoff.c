@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * Backing off. A birth costs a fork and an exec, and where a worker dies as soon as it is there the
  * next one will, too: because it cannot confine itself here, or because its client knows a request
- * that ends it. So after the third in a row births of that uid are some time apart, twice as long
+ * that ends it. So after the eighth in a row births of that uid are some time apart, twice as long
  * after each, and who comes meanwhile is told so at once. One that lives for a moment ends it. */
 #include "front.h"
 
 enum {
 	SHORT_LIFE_USEC = 100000,
-	FREE_DEATHS = 3,
+	FREE_DEATHS = 8,
 	FIRST_USEC = 100000,
 	LONGEST_USEC = 10000000,
 };

@@ -87,6 +87,7 @@ static int be_ready_again(struct deed *deed)
 	deed->step = 1;
 	while (hear(&d, 10000) && d.type != DOWN_RELEASE)
 		;
+	say(UP_SETTLED, 0);
 	say(UP_READY, 0);
 	deed->step = 2;
 	return hear_adoption();

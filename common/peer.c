@@ -8,13 +8,6 @@
 
 enum { GROUPS_MAX = 65536 };
 
-static int by_gid(const void *a, const void *b)
-{
-	gid_t x = *(const gid_t *)a, y = *(const gid_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 /* 65,536 groups need 256 KiB; ERANGE says how much. */
 int peer_groups(int fd, gid_t **ret, uint32_t *ret_n)
 {
@@ -32,7 +25,6 @@ int peer_groups(int fd, gid_t **ret, uint32_t *ret_n)
 			return -errno;
 	}
 	*ret_n = (uint32_t)(len / sizeof *g);
-	qsort(g, *ret_n, sizeof *g, by_gid);
 	*ret = take_ptr(g);
 	return 0;
 }

@@ -6,8 +6,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Its supplementary groups (SO_PEERGROUPS, Linux 4.13), sorted. 0 and *ret, which is the caller's
- * to free, or -errno. Does not block. */
+/* Its supplementary groups (SO_PEERGROUPS, Linux 4.13) in the kernel's order, which is the same for
+ * the same groups (groups_sort() at setgroups(2)) and that of getgroups(2). 0 and *ret, which is the
+ * caller's to free, or -errno. Does not block. */
 int peer_groups(int fd, gid_t **ret, uint32_t *ret_n);
 
 #endif

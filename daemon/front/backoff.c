@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Backing off. A birth costs a fork and an exec, and where a worker dies as soon as it is there the
- * next one will, too: because it cannot confine itself here, or because its client knows a request
- * that ends it. So after the eighth in a row births of that uid are some time apart, twice as long
- * after each, and who comes meanwhile is told so at once. One that lives for a moment ends it. */
+ * Backing off. A birth costs a fork and an exec, and where a worker dies before it serves, or as
+ * soon as it does, the next one will, too: because it cannot confine itself here, or because its
+ * client knows a request that ends it. So after the eighth in a row births of that uid are some
+ * time apart, twice as long after each, and who comes meanwhile is told so at once. One that lives
+ * for a moment ends it. */
 #include "front.h"
 
 enum {
@@ -47,8 +48,8 @@ void backoff_death(struct server *s, const struct worker *w, bool clean)
 	/* Births of lenders are a second apart in any case. */
 	if (w->role == BIRTH_LENDER)
 		return;
-	if (now - w->born >= SHORT_LIFE_USEC) {
-		if (f && w->served)
+	if (w->served && now - w->served >= SHORT_LIFE_USEC) {
+		if (f)
 			f->deaths = 0;
 		return;
 	}

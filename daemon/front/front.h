@@ -69,7 +69,7 @@ struct account {
 struct identity {
 	uint32_t number;			/* its name there */
 	uid_t uid;
-	gid_t gid, *groups;			/* sorted */
+	gid_t gid, *groups;
 	uint32_t n_groups;
 	bool unit_asked;
 	const struct door *door;
@@ -91,7 +91,7 @@ struct worker {
 	uid_t uid;
 	gid_t gid;
 	bool has_root;				/* `as root` rules: a lender may be asked for */
-	bool served;				/* it has been READY */
+	uint64_t served;			/* usec: since when; 0: it has never been READY */
 	bool dead;				/* only its last records are left */
 	bool unsettled;				/* it has not said that the policy is in force there */
 	int down, up, audit;			/* audit: reading end, for an opend-audit to come */

@@ -380,7 +380,7 @@ static void take_record(struct server *s, struct worker *w, const struct up *u)
 		if (w->state != WORKER_BORN)
 			break;
 		w->state = WORKER_READY;
-		w->served = true;
+		w->served = now_usec(s);
 		w->landlock_abi = u->a;
 		w->confinement = u->b;
 		if (w->predecessor)

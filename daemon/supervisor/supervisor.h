@@ -20,7 +20,7 @@
 
 enum { LISTS_MAX = 32 };
 
-/* Who came, by the kernel's word. Groups are sorted. Kept until the front forgets it. */
+/* Who came, by the kernel's word. Kept until the front forgets it. */
 struct identity {
 	uint32_t number;
 	uid_t uid;

@@ -136,14 +136,13 @@ static bool answer_open(struct worker *w, struct conn *c, const struct wire_head
 /* Groups as the kernel recorded them at connect; cut where a reply ends. */
 static int print_groups(int fd, char *buf, size_t size)
 {
-	static gid_t groups[65536];
-	socklen_t len = sizeof groups;
-	size_t at;
+	const gid_t *groups;
+	size_t at, n = conn_groups(fd, &groups);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
+	if (n == SIZE_MAX)
 		return 0;
 	at = (size_t)snprintf(buf, size, "groups=");
-	for (size_t i = 0; i < len / sizeof *groups; i++) {
+	for (size_t i = 0; i < n; i++) {
 		if (size - at < 32)
 			return (int)at + snprintf(buf + at, size - at, "\ngroups_cut=1\n");
 		at += (size_t)snprintf(buf + at, size - at, "%s%u", i ? "," : "", groups[i]);

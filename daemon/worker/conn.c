@@ -176,6 +176,26 @@ static uint16_t account_of(struct worker *w, const struct ucred *peer)
 	return (uint16_t)free_one;
 }
 
+size_t conn_groups(int fd, const gid_t **ret)
+{
+	static gid_t groups[65536]; /* as many as there can be, and a page where there are few */
+	socklen_t len = sizeof groups;
+
+	*ret = groups;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0 ? SIZE_MAX
+									   : len / sizeof *groups;
+}
+
+/* Both in the kernel's order. */
+static bool groups_are_ours(const struct worker *w, int fd)
+{
+	const gid_t *groups;
+
+	return conn_groups(fd, &groups) == w->birth.n_groups &&
+	       (w->birth.n_groups == 0 ||
+		!memcmp(groups, w->groups, w->birth.n_groups * sizeof *groups));
+}
+
 /* The kernel knows whose connection it is, so we can see for ourselves that opend did not
  * hand us another identity's. The lobby serves anybody; a lender's peer is a worker. */
 static bool peer_is_ours(struct worker *w, int fd, const struct down *d, uint16_t *ret_account)
@@ -191,7 +211,7 @@ static bool peer_is_ours(struct worker *w, int fd, const struct down *d, uint16_
 	if (w->birth.role == BIRTH_LOBBY)
 		*ret_account = account_of(w, &peer);
 	return w->birth.role == BIRTH_LOBBY ||
-	       (peer.uid == w->birth.uid && peer.gid == w->birth.gid);
+	       (peer.uid == w->birth.uid && peer.gid == w->birth.gid && groups_are_ours(w, fd));
 }
 
 struct conn *conn_adopt(struct worker *w, int consume_fd, const struct down *d)

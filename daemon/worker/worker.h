@@ -225,6 +225,9 @@ struct wire_outcome outcome_failed(const struct worker *w, uint64_t id, int reas
 /* conn.c */
 int conn_setup(struct worker *w);
 struct conn *conn_adopt(struct worker *w, int consume_fd, const struct down *d);
+/* The groups of who connected: their number, SIZE_MAX where they cannot be had; good until the next
+ * call. */
+size_t conn_groups(int fd, const gid_t **ret);
 void conn_readable(struct worker *w, struct conn *c);
 void conn_writable(struct worker *w, struct conn *c);
 /* Queues a reply; fd (consumed) may be -1. Sent by conn_flush(). */

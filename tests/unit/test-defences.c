@@ -133,10 +133,23 @@ END_TEST
 /* ---- whose a connection is ---- */
 
 struct adoption {
-	uid_t uid;	/* whom the worker is for */
-	uint32_t flags; /* of the packet that brings the connection */
+	uid_t uid;	  /* whom the worker is for */
+	bool with_others; /* and who is in a group that the client is not in */
+	uint32_t flags;	  /* of the packet that brings the connection */
 	bool taken;
 };
+
+/* Ours, and one more. */
+static void be_in_groups(bool and_another)
+{
+	int n = getgroups(0, NULL);
+
+	w.groups = calloc((size_t)n + 1, sizeof *w.groups);
+	ck_assert(w.groups && getgroups(n, w.groups) == n);
+	w.birth.n_groups = (uint32_t)n + and_another;
+	if (and_another)
+		w.groups[n] = 4711;
+}
 
 static int adopt(void *arg)
 {
@@ -157,6 +170,7 @@ static int adopt(void *arg)
 		return CHILD_SETUP;
 	w.birth.uid = a->uid;
 	w.birth.gid = getegid();
+	be_in_groups(a->with_others);
 	w.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (w.epoll < 0 || conn_setup(&w) < 0)
 		return CHILD_SETUP;
@@ -175,11 +189,13 @@ START_TEST(a_worker_serves_its_own_client)
 {
 	struct adoption own = { .uid = geteuid(), .taken = true },
 			another = { .uid = geteuid() + 1 },
-			of_a_worker = { another.uid, DOWN_PEER_WORKER, true };
+			in_fewer_groups = { .uid = geteuid(), .with_others = true },
+			of_a_worker = { another.uid, false, DOWN_PEER_WORKER, true };
 
 	be_worker(BIRTH_WORKER, "");
 	ck_assert_int_eq(in_child(adopt, &own), 0);
 	ck_assert_int_eq(in_child(adopt, &another), 0);
+	ck_assert_int_eq(in_child(adopt, &in_fewer_groups), 0);
 	ck_assert_int_eq(in_child(adopt, &of_a_worker), 0);
 	be_worker_no_more();
 }

@@ -362,7 +362,8 @@ static void reload_something(const struct opend *o)
 
 static void start_again(struct opend *o, const char *const *args)
 {
-	int fds = o->idle_fds, processes = o->idle_children, status;
+	const struct opend first = *o;
+	int status;
 	bool crash = one_in(3);
 
 	sys(kill(o->pid, crash ? SIGKILL : SIGTERM));
@@ -373,8 +374,9 @@ static void start_again(struct opend *o, const char *const *args)
 	*o = opend_spawn(0, args);
 	opend_wait_ready(o);
 	/* Its clients are there by now; what it has at rest the first one showed. */
-	o->idle_fds = fds;
-	o->idle_children = processes;
+	o->idle_fds = first.idle_fds;
+	o->idle_children = first.idle_children;
+	o->idle_supervisor_fds = first.idle_supervisor_fds;
 	events.restarts += !crash;
 	events.crashes += crash;
 }

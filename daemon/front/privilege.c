@@ -24,15 +24,11 @@ void child_exec(int exe, int null_fd, const int *fds, size_t n, char *const argv
 static const cap_value_t wanted[] = { CAP_SETUID, CAP_SETGID, CAP_KILL, CAP_DAC_READ_SEARCH,
 				      CAP_DAC_OVERRIDE };
 
-static bool permitted(cap_value_t cap)
+static bool permitted(cap_t now, cap_value_t cap)
 {
-	cap_t now = cap_get_proc();
 	cap_flag_value_t v = CAP_CLEAR;
 
-	if (now) {
-		cap_get_flag(now, cap, CAP_PERMITTED, &v);
-		cap_free(now);
-	}
+	cap_get_flag(now, cap, CAP_PERMITTED, &v);
 	return v == CAP_SET;
 }
 
@@ -138,12 +134,12 @@ static int hand_on(void)
 	if (!caps)
 		return -ENOMEM;
 	for (size_t i = 0; i < ELEMENTSOF(wanted); i++)
-		if (permitted(wanted[i]))
+		if (permitted(caps, wanted[i]))
 			cap_set_flag(caps, CAP_INHERITABLE, 1, &wanted[i], CAP_SET);
 	if (cap_set_proc(caps) < 0)
 		r = -errno;
 	for (size_t i = 0; r == 0 && i < ELEMENTSOF(wanted); i++)
-		if (permitted(wanted[i]) &&
+		if (permitted(caps, wanted[i]) &&
 		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, wanted[i], 0, 0) < 0)
 			r = -errno;
 	cap_free(caps);
@@ -263,11 +259,17 @@ static int start_supervisor(struct server *s, const int *opened, const struct ar
 
 static int become(struct server *s, uid_t *audit_uid, gid_t *audit_gid)
 {
+	cap_t now = cap_get_proc();
 	int r = 0;
 
+	/* Not knowing is no reason to be a private opend, of root perhaps. */
+	if (!now)
+		return -errno;
 	s->uid = *audit_uid = geteuid();
 	s->gid = *audit_gid = getegid();
-	s->system = s->opt.private_fd < 0 && permitted(CAP_SETUID) && permitted(CAP_SETGID);
+	s->system =
+		s->opt.private_fd < 0 && permitted(now, CAP_SETUID) && permitted(now, CAP_SETGID);
+	cap_free(now);
 	if (!s->system)
 		return 0;
 	r = check_slots(s->opt.worker_ids);

@@ -10,31 +10,30 @@
 static const cap_value_t own[] = { CAP_SETUID, CAP_SETGID, CAP_KILL };
 static const cap_value_t handed_on[] = { CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE };
 
-static bool permitted(cap_value_t cap)
+static bool permitted(cap_t now, cap_value_t cap)
 {
-	cap_t now = cap_get_proc();
 	cap_flag_value_t v = CAP_CLEAR;
 
-	if (now) {
-		cap_get_flag(now, cap, CAP_PERMITTED, &v);
-		cap_free(now);
-	}
+	cap_get_flag(now, cap, CAP_PERMITTED, &v);
 	return v == CAP_SET;
 }
 
 /* Permitted: own and handed_on. Effective: own only. Inheritable and ambient: nothing. */
 int privilege_lower(void)
 {
-	cap_t caps = cap_init();
+	cap_t now = cap_get_proc(), caps = now ? cap_init() : NULL;
 	int r = 0;
 
-	if (!caps)
+	if (!caps) {
+		cap_free(now);
 		return -ENOMEM;
+	}
 	cap_set_flag(caps, CAP_PERMITTED, ELEMENTSOF(own), own, CAP_SET);
 	cap_set_flag(caps, CAP_EFFECTIVE, ELEMENTSOF(own), own, CAP_SET);
 	for (size_t i = 0; i < ELEMENTSOF(handed_on); i++)
-		if (permitted(handed_on[i]))
+		if (permitted(now, handed_on[i]))
 			cap_set_flag(caps, CAP_PERMITTED, 1, &handed_on[i], CAP_SET);
+	cap_free(now);
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || cap_set_proc(caps) < 0)
 		r = -errno;
 	cap_free(caps);
@@ -62,15 +61,15 @@ int privilege_hand_on(bool system, bool read_search, bool override)
 	if (!caps)
 		return -ENOMEM;
 	for (size_t i = 0; i < ELEMENTSOF(list); i++)
-		if (list[i].wanted && permitted(list[i].cap))
+		if (list[i].wanted && permitted(caps, list[i].cap))
 			cap_set_flag(caps, CAP_INHERITABLE, 1, &list[i].cap, CAP_SET);
 	if (cap_set_proc(caps) < 0)
 		r = -errno;
-	cap_free(caps);
 	for (size_t i = 0; r == 0 && i < ELEMENTSOF(list); i++)
-		if (list[i].wanted && permitted(list[i].cap) &&
+		if (list[i].wanted && permitted(caps, list[i].cap) &&
 		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, list[i].cap, 0, 0) < 0)
 			r = -errno;
+	cap_free(caps);
 	return r;
 }
 
@@ -96,7 +95,7 @@ void privilege_for_cleanup(void)
 
 	if (!caps)
 		return;
-	if (permitted(override)) {
+	if (permitted(caps, override)) {
 		cap_set_flag(caps, CAP_EFFECTIVE, 1, &override, CAP_SET);
 		cap_set_proc(caps);
 	}

@@ -326,8 +326,8 @@ static int watch_signals(struct server *s)
 	sigset_t set;
 	int r;
 
-	signal(SIGPIPE, SIG_IGN);
-	sigaction(SIGALRM, &interrupt, NULL);
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || sigaction(SIGALRM, &interrupt, NULL) < 0)
+		return -errno;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);

@@ -114,8 +114,9 @@ static void close_dir(DIR **d)
 		closedir(*d);
 }
 
-static int read_names(struct loader *l, const char *path, int fd)
+static int read_names(struct loader *l, const char *path, int consume_fd)
 {
+	_cleanup_close_ int fd = consume_fd;
 	_cleanup_(close_dir) DIR *d = NULL;
 	size_t above = l->n;
 	struct dirent *e;
@@ -124,10 +125,9 @@ static int read_names(struct loader *l, const char *path, int fd)
 	if (dir < 0)
 		return dir;
 	d = fdopendir(fd);
-	if (!d) {
-		close_fd(fd);
+	if (!d)
 		return -errno;
-	}
+	take_fd(&fd);
 	while ((errno = 0, e = readdir(d))) {
 		if (!is_policy_name(e->d_name) || is_replaced(l, above, e->d_name))
 			continue;

@@ -91,10 +91,8 @@ static int be_nobody(const struct supervisor *s, struct child *c)
 }
 
 /* One whose Landlock domain is out of date gets a successor that is the same. */
-static int be_successor(const struct supervisor *s, struct child *c, uint32_t instance)
+static int be_successor(struct child *c, const struct child *old)
 {
-	const struct child *old = child_find(s, instance);
-
 	if (!old || old->role != BIRTH_WORKER)
 		return -ESRCH;
 	c->text = malloc(old->text_len + 1);
@@ -247,6 +245,8 @@ static int audit_start(const struct supervisor *s, const int *fds, struct told *
 int birth(struct supervisor *s, const struct question *ask, const int *fds, size_t n,
 	  struct told *told)
 {
+	/* Before it is one of them itself. */
+	const struct child *old = child_find(s, ask->instance);
 	struct child *c;
 	int r;
 
@@ -264,7 +264,7 @@ int birth(struct supervisor *s, const struct question *ask, const int *fds, size
 	LIST_INSERT_HEAD(&s->children, c, all);
 	r = c->role == BIRTH_LOBBY		       ? be_nobody(s, c)
 	    : ask->identity || c->role == BIRTH_LENDER ? be_client(s, c, ask->identity)
-						       : be_successor(s, c, ask->instance);
+						       : be_successor(c, old);
 	if (r == 0 && s->system)
 		r = slot_take(s, &c->slot);
 	if (r == 0)

@@ -281,13 +281,14 @@ check-mutants:
 # filter would kill whatever is asked to live with a failed call. FAULTS="worker/openat2 audit"
 # picks some.
 .PHONY: check-faults faults soak check-kernel
+FAULTS_BUILD := $(BUILD)/faults$(if $(SANITIZE),-sanitized)
 check-faults:
-	+@$(MAKE) --no-print-directory CPPFLAGS="$(CPPFLAGS) -DOPEND_WIDE_FILTER=1" \
-		BUILD=$(BUILD)/faults faults
-	@cp $(BUILD)/faults/faults.txt $(BUILD)/faults.txt
-	@echo "What came of each: $(BUILD)/faults.txt"
+	+@$(MAKE) --no-print-directory CPPFLAGS="$(CPPFLAGS) $(if $(SANITIZE),,-DOPEND_WIDE_FILTER=1)" \
+		BUILD=$(FAULTS_BUILD) faults
 faults: $(BUILD)/tests/faults/test-faults stage
-	@LANES= FAULT_LANES=$(or $(LANES),4) TEST_TIMEOUT=36000 $(RUN_TESTS) $<
+	@rm -f $(BUILD)/faults.txt
+	@LANES= FAULT_LANES=$(or $(LANES),4) TEST_TIMEOUT=36000 $(RUN_TESTS) $<; r=$$?; \
+		grep -a '^faults: ' $(BUILD)/logs/faults-test-faults.log; exit $$r
 
 soak: $(BUILD)/tests/soak/test-soak stage
 	@TEST_TIMEOUT=86400 $(RUN_TESTS) $<

@@ -87,7 +87,7 @@ struct opend opend_spawn(int instance, const char *const argv[])
 }
 
 /* A notification socket that nobody reads is full after ten messages. */
-static bool said_ready(const struct opend *o)
+bool opend_said_ready(const struct opend *o)
 {
 	bool ready = false;
 	char message[4096];
@@ -103,10 +103,15 @@ static bool said_ready(const struct opend *o)
 
 void opend_wait_ready(struct opend *o)
 {
+	ensure(within(20000, opend_said_ready(o) || !alive(o->pid)) && alive(o->pid),
+	       "opend did not become ready");
+	opend_look_at_rest(o);
+}
+
+void opend_look_at_rest(struct opend *o)
+{
 	pid_t all[512];
 
-	ensure(within(20000, said_ready(o) || !alive(o->pid)) && alive(o->pid),
-	       "opend did not become ready");
 	/* The socket that told us is closed a moment later. */
 	ensure(within(5000, asleep(o->pid)), "opend finds no rest");
 	o->idle_fds = count_fds(o->pid);
@@ -200,7 +205,7 @@ int control(const struct opend *o, const char *word, char **ret_text)
 	sys(connect(fd, (struct sockaddr *)&a, sizeof a));
 	sys(send(fd, word, strlen(word), MSG_NOSIGNAL));
 	ensure(poll(&p, 1, (int)patience(20000)) == 1, "no answer to %s", word);
-	said_ready(o);
+	opend_said_ready(o);
 	ensure(fdpass_recv(fd, &status, sizeof status, &answer, 1, &n_fds) == sizeof status &&
 		       n_fds == 1,
 	       "no answer to %s", word);
@@ -326,8 +331,9 @@ void opend_stop(struct opend *o)
 	       "SIGTERM did not end it");
 	ensure(now_msec() - began < patience(5000), "SIGTERM took %lld ms",
 	       (long long)(now_msec() - began));
-	ensure(WIFEXITED(status) && WEXITSTATUS(status) == 0, "it ended with status %#x",
-	       (unsigned)status);
+	ensure(WIFEXITED(status) && (WEXITSTATUS(status) == 0 ||
+				     (o->traced && WEXITSTATUS(status) == SANITIZER_EXIT)),
+	       "it ended with status %#x", (unsigned)status);
 	ensure(o->activated || access(o->socket, F_OK) < 0, "%s was left behind", o->socket);
 	o->notify = close_fd(o->notify);
 	no_process_left();

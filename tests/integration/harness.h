@@ -161,7 +161,7 @@ bool asleep(pid_t pid); /* waits for something */
 
 /* ---- the daemon ---- */
 
-enum { OPEND_UID = 61000, AUDIT_UID = 61001 };
+enum { OPEND_UID = 61000, AUDIT_UID = 61001, SANITIZER_EXIT = 77 };
 
 struct opend {
 	pid_t pid;
@@ -170,6 +170,7 @@ struct opend {
 	int idle_fds; /* before the first worker was born; -1: not ours to look at */
 	int idle_children, idle_supervisor_fds;
 	bool activated; /* its sockets are not its own */
+	bool traced;	/* a sanitizer cannot look for leaks then, and exits with SANITIZER_EXIT */
 };
 /* Starts it with --listen TREE/run/socket --control --policy TREE/policy and waits for READY=1.
  * More arguments follow, NULL-terminated. */
@@ -178,6 +179,9 @@ struct opend opend_start(const char *arg, ...) __attribute__((sentinel));
 /* The same with every argument given, no waiting. instance: 0, 1 ...: names its sockets. */
 struct opend opend_spawn(int instance, const char *const argv[]);
 void opend_wait_ready(struct opend *o);
+/* The two parts of that: whether it has said so since this was last asked; and what it has then. */
+bool opend_said_ready(const struct opend *o);
+void opend_look_at_rest(struct opend *o);
 /* argv of a default opend of this test, into args[32], ending in NULL; returns its length. */
 size_t opend_args(int instance, const char **args);
 /* Checks that nothing leaked, ends it by SIGTERM, checks that it left within 5 s with status 0,

@@ -12,10 +12,12 @@
  * root and programs with the wide filter, which lets a failed call live (make check-faults). */
 #include <ctype.h>
 #include <fnmatch.h>
+#include <linux/futex.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include "tests/integration/harness.h"
 #include "tests/integration/harness-private.h"
@@ -203,8 +205,9 @@ static void ask_all(void *arg)
 		for (size_t i = 0; i < g->n; i++)
 			answers[i] = put_question(c, &g->questions[i]);
 		g->step = 1;
+		/* Of the calls that are not failed. */
 		while (g->step == 1)
-			;
+			syscall(SYS_futex, &g->step, FUTEX_WAIT, 1, NULL, NULL, 0);
 		for (size_t i = 0; i < g->n; i++)
 			answers[g->n + i] = put_question(
 				c, &(struct question){ g->questions[i].path,
@@ -511,6 +514,7 @@ static void let_ask(const struct opend *o, struct fault *f, struct guest *g, str
 			/* With the fault it may fail; then the old one stays. */
 			ensure(reload_by_program(o) == 0 || f->call, "cannot reload");
 			g->step = 2;
+			syscall(SYS_futex, &g->step, FUTEX_WAKE, 1, NULL, NULL, 0);
 		}
 		sleep_msec(2);
 	}

@@ -16,23 +16,19 @@ enum {
 	END_MS = 2000, /* nobody waits for a service that is to end */
 };
 
-static int exchange(int sock, int msec, const struct question *ask, const int *fds, size_t n,
-		    struct told *told)
+/* To what was asked: one that is not waited for would be taken for the answer to the next. */
+static int answer(int sock, int msec, struct told *told)
 {
 	struct pollfd p = { .fd = sock, .events = POLLIN };
 	size_t none;
-	int r = fdpass_send(sock, ask, sizeof *ask, fds, n);
+	int r;
 
-	if (r < 0)
-		return r;
 	do {
-		r = poll(&p, 1, msec);
-		if (r == 0)
+		/* Where that fails, the next call says so too, or has it. */
+		if (poll(&p, 1, msec) == 0)
 			return -ETIMEDOUT;
-		if (r < 0 && errno != EINTR)
-			return -errno;
 		r = fdpass_recv(sock, told, sizeof *told, NULL, 0, &none);
-	} while (r == -EAGAIN || r == -EINTR);
+	} while (r == -EAGAIN);
 	return r < 0 ? r : r == sizeof *told ? 0 : -EPIPE;
 }
 
@@ -48,7 +44,7 @@ int ask(struct server *s, const struct question *ask, const int *fds, size_t n, 
 		return -EPIPE;
 	/* In flight of one user are counted together (unix(7)): a start can wait for others'. */
 	for (int i = 0; i < START_TRIES; i++) {
-		r = exchange(s->supervisor, msec, ask, fds, n, told);
+		r = fdpass_send(s->supervisor, ask, sizeof *ask, fds, n);
 		if (r != -ETOOMANYREFS || s->serving)
 			break;
 		usleep(START_PAUSE_USEC);
@@ -56,6 +52,8 @@ int ask(struct server *s, const struct question *ask, const int *fds, size_t n, 
 	/* The kernel's own limits; nothing was sent. */
 	if (r == -EMFILE || r == -ENOMEM || r == -ENOBUFS || r == -ETOOMANYREFS)
 		return r;
+	if (r >= 0)
+		r = answer(s->supervisor, msec, told);
 	if (r < 0) {
 		say(LOG_ERR, "opend-supervisor %s",
 		    r == -ETIMEDOUT ? "does not answer" : "has ended");

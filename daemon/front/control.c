@@ -111,9 +111,11 @@ static const struct {
 static void reply_free(struct reply *r)
 {
 	sd_event_source_disable_unref(r->late);
+	/* Which is the stream's, where there is one. */
 	if (r->out)
 		fclose(r->out);
-	close_fd(r->memfd);
+	else
+		close_fd(r->memfd);
 	close_fd(r->fd);
 	free(r);
 }
@@ -128,7 +130,7 @@ static struct reply *reply_new(struct server *s, int consume_fd)
 	}
 	*r = (struct reply){ .server = s, .fd = consume_fd, .status = -EINVAL };
 	r->memfd = memfd_create("opend-answer", MFD_CLOEXEC);
-	r->out = r->memfd < 0 ? NULL : fdopen(dup(r->memfd), "w");
+	r->out = r->memfd < 0 ? NULL : fdopen(r->memfd, "w");
 	if (!r->out) {
 		reply_free(r);
 		return NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The policy, and what of it applies to whom. */
 #include <errno.h>
+#include <fcntl.h>
 #include "supervisor.h"
 
 /* What everybody is told when `set explain full`: the whole policy. */
@@ -46,12 +47,14 @@ static int load(struct supervisor *s, FILE *report)
 /* All or nothing: a policy with an error is not loaded, and what was there stays. */
 int policy_reload(struct supervisor *s, int report_fd, struct told *told)
 {
-	_cleanup_close_ int fd = dup(report_fd);
-	_cleanup_fclose_ FILE *report = fdopen(fd, "w");
-	int r = report ? load(s, report) : -errno;
+	_cleanup_close_ int fd = fcntl(report_fd, F_DUPFD_CLOEXEC, 0);
+	_cleanup_fclose_ FILE *report = fd < 0 ? NULL : fdopen(fd, "w");
+	int r = report ? 0 : -errno;
 
-	if (report)
+	if (r == 0) {
 		take_fd(&fd);
+		r = load(s, report);
+	}
 	if (r < 0 && report && r != -EBADMSG)
 		fprintf(report, "cannot load the policy: %s.", strerror(-r));
 	if (r < 0 && report && s->policy)

@@ -66,12 +66,16 @@ int serve_one(struct supervisor *s)
 	int fds[ASK_FDS_MAX], n, r = 0;
 	size_t n_fds;
 
-	if (poll(&p, 1, -1) < 0)
-		return errno == EINTR ? 0 : -errno;
+	/* Where that fails, the next call says so too, or has it. */
+	poll(&p, 1, -1);
 	n = fdpass_recv(ASK_FD, ask, sizeof ask, fds, ASK_FDS_MAX, &n_fds);
+	if (n == -EAGAIN)
+		return 0;
 	if (n == sizeof *ask)
 		told.result = handle(s, ask, fds, n_fds, &told);
-	else if (n == -EMFILE)
+	/* It has come, without its descriptors. What has not come has no answer: there would be a
+	 * second one. */
+	else if (n == -EMFILE && ask->type)
 		told.result = n;
 	else
 		r = n < 0 ? n : -EPIPE;

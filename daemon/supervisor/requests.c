@@ -58,11 +58,13 @@ static int handle(struct supervisor *s, struct question *ask, const int *fds, si
 	}
 }
 
+static const uint32_t NOTHING = UINT32_MAX;
+
 int serve_one(struct supervisor *s)
 {
 	struct pollfd p = { .fd = ASK_FD, .events = POLLIN };
 	struct told told = { 0 };
-	struct question ask[2] = { 0 }; /* one that is too long shows */
+	struct question ask[2] = { { .type = NOTHING } }; /* one that is too long shows */
 	int fds[ASK_FDS_MAX], n, r = 0;
 	size_t n_fds;
 
@@ -75,7 +77,7 @@ int serve_one(struct supervisor *s)
 		told.result = handle(s, ask, fds, n_fds, &told);
 	/* It has come, without its descriptors. What has not come has no answer: there would be a
 	 * second one. */
-	else if (n == -EMFILE && ask->type)
+	else if (n == -EMFILE && ask->type != NOTHING)
 		told.result = n;
 	else
 		r = n < 0 ? n : -EPIPE;

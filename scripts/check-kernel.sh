@@ -75,6 +75,8 @@ cp -a /etc "$tree/"
 mkdir -p "$tree/opend/build" "$tree/root" "$tree/home" "$tree/var/tmp" \
 	"$tree/srv" "$tree/proc" "$tree/sys" "$tree/dev" "$tree/run" "$tree/tmp" "$tree/mnt"
 mv "$work/modules" "$tree/lib/"
+# Where Debian's Python looks, once it has been set up.
+for dir in /usr/local/lib/python3*/dist-packages; do mkdir -p "$tree$dir"; done
 chmod 1777 "$tree/tmp" "$tree/var/tmp"
 : >"$tree/etc/fstab"
 

@@ -223,10 +223,10 @@ int reload(const struct opend *o)
 
 /* Sockets that were accepted carry the name of the one that listened, so the kernel's own list
  * shows a connection that anybody still holds, or has in flight. */
-static size_t connections(const struct opend *o)
+static size_t sockets(const char *name, bool listening)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/net/unix", "re");
-	size_t n = 0, len = strlen(o->socket);
+	size_t n = 0, len = strlen(name);
 	char line[512];
 
 	ensure(f, "/proc/net/unix: %s", strerror(errno));
@@ -234,12 +234,22 @@ static size_t connections(const struct opend *o)
 		unsigned flags;
 		char *path = strchr(line, '/');
 
-		if (!path || strncmp(path, o->socket, len) || path[len] != '\n')
+		if (!path || strncmp(path, name, len) || path[len] != '\n')
 			continue;
 		ensure(sscanf(line, "%*s %*x %*x %x", &flags) == 1, "%s", line);
-		n += flags & 0x10000 /* listens */ ? 0 : 1;
+		n += listening == !!(flags & 0x10000 /* listens */);
 	}
 	return n;
+}
+
+size_t opend_connections(const struct opend *o)
+{
+	return sockets(o->socket, false);
+}
+
+bool listens(const char *path)
+{
+	return sockets(path, true) > 0;
 }
 
 /* The name of a file in TREE/data that the process still has open, or NULL. */
@@ -298,8 +308,8 @@ void opend_check_idle(struct opend *o)
 	char *leaked;
 
 	ensure(alive(o->pid), "opend died");
-	ensure(within(5000, connections(o) == 0), "%zu connections stay though no client is left",
-	       connections(o));
+	ensure(within(5000, opend_connections(o) == 0),
+	       "%zu connections stay though no client is left", opend_connections(o));
 	ensure(within(5000, !(leaked = any_open_data(o))), "a descriptor of %s leaked", leaked);
 	ensure(o->idle_fds < 0 || within(5000, surplus(o) == 0),
 	       "opend has %d descriptors more than its workers need", surplus(o));

@@ -189,6 +189,10 @@ size_t opend_args(int instance, const char **args);
 void opend_stop(struct opend *o);
 /* The first part of that. */
 void opend_check_idle(struct opend *o);
+/* Connections that anybody still holds, or has in flight. */
+size_t opend_connections(const struct opend *o);
+/* Somebody listens on this name; that there is a file says only that it was bound. */
+bool listens(const char *path);
 /* The last part: no process is left of what this test started. */
 void no_process_left(void);
 /* Workers (no lenders) that run, optionally of one effective uid (-1: all). */

@@ -257,8 +257,7 @@ static struct opend activate(const char *names)
 	activated[n] = NULL;
 	o = opend_spawn(0, activated);
 	o.activated = true;
-	ensure(within(10000,
-		      !access(at("run/socket"), F_OK) && (!names || !access(at("run/back"), F_OK))),
+	ensure(within(10000, listens(at("run/socket")) && (!names || listens(at("run/back")))),
 	       "systemd-socket-activate does not listen");
 	sys(chmod(at("run/socket"), 0666));
 	if (names)
@@ -283,8 +282,9 @@ START_TEST(socket_activation)
 	o = activate(NULL);
 	/* The first client is the one who wakes it. */
 	ask_for(&o, alice, file, O_RDONLY, "file\n");
+	/* It began with a worker that was born before it was looked at, but with no connection. */
+	ensure(within(5000, opend_connections(&o) == 0), "a connection is left");
 	opend_wait_ready(&o);
-	/* It began with a worker that was born before it was looked at. */
 	ask_refused(&o, alice, at("data/other"), O_RDONLY, EACCES, OPENC_R_NO_RULE);
 	opend_stop(&o);
 	ensure(!access(at("run/socket"), F_OK), "a socket that is not its own was removed");
@@ -305,6 +305,7 @@ START_TEST(socket_activation_with_names)
 	o_back = o;
 	o_back.socket = at("run/back");
 	ask_for(&o, alice, front, O_RDONLY, "front\n");
+	ensure(within(5000, opend_connections(&o) == 0), "a connection is left");
 	opend_wait_ready(&o);
 	ask_refused(&o, alice, back, O_RDONLY, EACCES, OPENC_R_NO_RULE);
 	ask_for(&o_back, alice, back, O_RDONLY, "back\n");

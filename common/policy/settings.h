@@ -21,6 +21,7 @@ struct settings {
 	unsigned frame_seconds; /* from a frame's first byte to its last */
 	unsigned denials_burst, denials_per_second; /* records of one identity's denials */
 	unsigned idle_seconds; /* that a worker without connections lives on */
+	unsigned birth_pause_seconds; /* at most, between births of workers that die young */
 };
 
 void settings_default(struct settings *s);

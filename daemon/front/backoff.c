@@ -10,7 +10,6 @@ enum {
 	SHORT_LIFE_USEC = 100000,
 	FREE_DEATHS = 8,
 	FIRST_USEC = 100000,
-	LONGEST_USEC = 10000000,
 };
 
 /* The lobby is nobody's. */
@@ -41,7 +40,8 @@ static struct frail *remember(struct server *s, uid_t uid)
 
 void backoff_death(struct server *s, const struct worker *w, bool clean)
 {
-	const uint64_t now = now_usec(s);
+	const uint64_t now = now_usec(s),
+		       longest = s->settings.birth_pause_seconds * UINT64_C(1000000);
 	struct frail *f = find(s, payer(w));
 	uint64_t pause = FIRST_USEC;
 
@@ -60,9 +60,9 @@ void backoff_death(struct server *s, const struct worker *w, bool clean)
 	f->deaths++;
 	if (f->deaths < FREE_DEATHS)
 		pause = 0;
-	for (unsigned i = FREE_DEATHS; i < f->deaths && pause < LONGEST_USEC; i++)
+	for (unsigned i = FREE_DEATHS; i < f->deaths && pause < longest; i++)
 		pause *= 2;
-	f->until = now + UTIL_MIN(pause, (uint64_t)LONGEST_USEC);
+	f->until = now + UTIL_MIN(pause, longest);
 }
 
 bool backoff_holds(struct server *s, uid_t uid)

@@ -34,14 +34,19 @@ struct opend opend_taken_over(void)
 {
 	const char *args[32];
 	struct opend o;
+	size_t n;
 
 	make_dir(at("taken"), 0755, 0);
 	install(staged("opend"), "opend");
 	install(staged("opend-supervisor"), "opend-supervisor");
 	install(staged("opend-audit"), "opend-audit");
 	install(taken_over_worker(), "opend-worker");
-	opend_args(0, args);
+	n = opend_args(0, args);
 	args[0] = at("taken/opend");
+	/* Workers are to die here by hundreds. */
+	args[n++] = "--config";
+	args[n++] = make_file(at("taken/opend.conf"), 0644, 0, "set birth-pause-seconds 0\n");
+	args[n] = NULL;
 	o = opend_spawn(0, args);
 	opend_wait_ready(&o);
 	return o;

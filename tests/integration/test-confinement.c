@@ -272,6 +272,15 @@ static int accepted(const struct trace *t)
 	return -1;
 }
 
+#define needs_strace()                                                                             \
+	do {                                                                                       \
+		needs_root("trace processes that are not dumpable");                               \
+		if (RUN("strace", "--version").status)                                             \
+			skip("strace is not installed");                                           \
+	} while (0)
+
+/* By a door that he has not used before, and that makes no difference to his rules: it is another
+ * identity, and the same worker. */
 START_TEST(one_grant_traced)
 {
 	static const char *const reading[] = { "recvmsg(",  "recvfrom(", "recvmmsg(", "read(",
@@ -282,13 +291,11 @@ START_TEST(one_grant_traced)
 	struct opend o;
 	int fd;
 
-	needs_root("trace processes that are not dumpable");
-	if (RUN("strace", "--version").status)
-		skip("strace is not installed");
+	needs_strace();
 	h->file = make_file(at("data/file"), 0644, alice.uid, "file\n");
 	policy("10", "allow read file %s to user %u\n", h->file, alice.uid);
-	o = OPEND();
-	h->socket = o.socket;
+	o = opend_start("--listen", text("back=%s", at("run/back")), NULL);
+	h->socket = at("run/back");
 	ask_for(&o, alice, h->file, O_RDONLY, "file\n");
 	t.front = o.pid;
 	t.supervisor = supervisor_of(&o);
@@ -323,6 +330,31 @@ START_TEST(one_grant_traced)
 	       "not one sendmsg with SCM_RIGHTS");
 	ensure(calls(&t, t.worker, "sendmsg(", "") == 1, "it sends something else");
 	ensure(calls(&t, t.worker, "close(", "") == 1, "not one close");
+	opend_stop(&o);
+}
+END_TEST
+
+/* Where no rule is about units the front knows him again, by the kernel's word. */
+START_TEST(who_is_known_is_not_shown_again)
+{
+	struct held *h = shared(sizeof *h);
+	struct trace t;
+	struct opend o;
+
+	needs_strace();
+	h->file = make_file(at("data/file"), 0644, alice.uid, "file\n");
+	policy("10", "allow read file %s to user %u\n", h->file, alice.uid);
+	o = OPEND();
+	h->socket = o.socket;
+	ask_for(&o, alice, h->file, O_RDONLY, "file\n");
+	t.front = o.pid;
+	t.supervisor = supervisor_of(&o);
+	t.worker = only_worker(&o, alice.uid);
+	t.lines = trace_a_grant(&t, h);
+
+	ensure(calls(&t, o.pid, "getsockopt(", "SO_PEERCRED") == 1, "nobody asked who it is");
+	ensure(calls(&t, o.pid, "sendmsg(", "SCM_RIGHTS") == 1, "not one handing over");
+	ensure(calls(&t, t.supervisor, "recvmsg(3,", "") == 0, "the supervisor was asked");
 	opend_stop(&o);
 }
 END_TEST
@@ -470,6 +502,7 @@ static Suite *suite(void)
 	ADD_ROOT(s, nobody_who_reads_clients_has_a_capability, 30);
 	ADD_ROOT(s, supervisor_is_not_root, 30);
 	ADD_USER(s, private_workers_are_confined_too, 30);
+	ADD_ROOT(s, who_is_known_is_not_shown_again, 60);
 	ADD_ROOT(s, one_grant_traced, 60);
 	ADD_ROOT(s, a_client_cannot_touch_its_worker, 30);
 	ADD_ROOT(s, a_client_cannot_kill_its_worker_at_birth, 60);

@@ -124,6 +124,7 @@ START_TEST(the_defaults_are_those_of_the_design)
 	ck_assert_uint_eq(s.denials_burst, 20);
 	ck_assert_uint_eq(s.denials_per_second, 10);
 	ck_assert_uint_eq(s.idle_seconds, 60);
+	ck_assert_uint_eq(s.birth_pause_seconds, 10);
 }
 END_TEST
 
@@ -140,7 +141,8 @@ START_TEST(each_setting_sets_its_own_field)
 				   "set frame-seconds 105\n"
 				   "set denials-burst 106\n"
 				   "set denials-per-second 107\n"
-				   "set idle-seconds 108");
+				   "set idle-seconds 108\n"
+				   "set birth-pause-seconds 109");
 
 	ck_assert(s.require_landlock && s.explain_full);
 	ck_assert_uint_eq(s.poll_usec, 0);
@@ -152,6 +154,7 @@ START_TEST(each_setting_sets_its_own_field)
 	ck_assert_uint_eq(s.denials_burst, 106);
 	ck_assert_uint_eq(s.denials_per_second, 107);
 	ck_assert_uint_eq(s.idle_seconds, 108);
+	ck_assert_uint_eq(s.birth_pause_seconds, 109);
 }
 END_TEST
 
@@ -226,7 +229,7 @@ START_TEST(both_ends_of_each_range_are_in_it)
 		snprintf(text, sizeof text, "set %s %u\n", info->name, info->min - 1);
 		fails(text, wanted);
 	}
-	ck_assert_uint_eq(n, 11);
+	ck_assert_uint_eq(n, 12);
 }
 END_TEST
 

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define REQUIRE(x)                                                                                 \
 	do {                                                                                       \
 		if (!(x)) {                                                                        \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                    \
+			dprintf(STDERR_FILENO, "%s:%d: %s\n", __FILE__, __LINE__, #x);             \
 			abort();                                                                   \
 		}                                                                                  \
 	} while (0)
@@ -51,7 +51,7 @@ static inline unsigned count_fds(void)
 {
 	unsigned n = 0;
 
-	for (int fd = 0; fd < 64; fd++)
+	for (int fd = 0; fd < 128; fd++)
 		n += fcntl(fd, F_GETFD) >= 0;
 	return n;
 }

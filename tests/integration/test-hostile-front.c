@@ -117,39 +117,60 @@ static int connection_of(struct who who)
 	return (int)sys(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
 }
 
-/* The worker's ends of what opend shares with it. Ours are closed: it ends at once. */
-static int bear(const struct front *f, uint32_t role, uint32_t identity, uint32_t like,
-		struct told *told)
+/* Ours of what opend shares with a worker. */
+enum { DOWN, UP, AUDIT, ENDS };
+
+static void let_go(int *ends)
+{
+	for (int i = 0; i < ENDS; i++)
+		close(ends[i]);
+}
+
+static int have_born(const struct front *f, uint32_t role, uint32_t identity, uint32_t like,
+		     int *ends, struct told *told)
 {
 	int fds[4], sv[2], p[2], r;
 
 	sys(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv));
 	fds[0] = sv[1];
+	ends[DOWN] = sv[0];
 	sys(pipe2(p, O_CLOEXEC));
 	fds[1] = p[1];
-	close(p[0]);
+	ends[UP] = p[0];
 	fds[2] = (int)sys(memfd_create("stats", MFD_CLOEXEC));
 	sys(ftruncate(fds[2], sizeof(struct stats)));
 	sys(pipe2(p, O_CLOEXEC));
 	fds[3] = p[1];
-	close(p[0]);
+	ends[AUDIT] = p[0];
 	r = ask_it(
 		f,
 		(struct question){
 			.type = ASK_BIRTH, .role = role, .identity = identity, .instance = like },
 		fds, 4, told);
-	close(sv[0]);
 	for (size_t i = 0; i < ELEMENTSOF(fds); i++)
 		close(fds[i]);
-	if (r == 0) {
-		uint32_t born = told->instance;
-		struct told buried;
+	return r;
+}
 
+static int bury(const struct front *f, uint32_t instance)
+{
+	struct told told;
+
+	return ask_it(f, (struct question){ .type = ASK_BURY, .instance = instance }, NULL, 0,
+		      &told);
+}
+
+/* Our ends are closed: it ends at once. */
+static int bear(const struct front *f, uint32_t role, uint32_t identity, uint32_t like,
+		struct told *told)
+{
+	int ends[ENDS], r = have_born(f, role, identity, like, ends, told);
+
+	let_go(ends);
+	if (r == 0) {
 		ensure(told->pid > 0, "pid %d", told->pid);
 		sys(waitpid(told->pid, NULL, 0));
-		ensure(ask_it(f, (struct question){ .type = ASK_BURY, .instance = born }, NULL, 0,
-			      &buried) == 0,
-		       "it is not dead");
+		ensure(bury(f, told->instance) == 0, "it is not dead");
 	}
 	return r;
 }
@@ -234,6 +255,39 @@ START_TEST(only_those_who_connected_and_only_their_rules)
 }
 END_TEST
 
+/* A living worker has its slot for itself, whatever is said of it, and who is born like it is a
+ * worker: no lender for whoever has no rule for one. */
+START_TEST(a_living_worker_and_who_is_born_like_it)
+{
+	struct told told, other;
+	int of_alice, ends[ENDS];
+	struct front f;
+
+	needs_root("become other users");
+	policy("10", "allow read under %s to user %u\n", at("data"), alice.uid);
+	of_alice = connection_of(alice);
+	f = supervise();
+	ensure(have_born(&f, BIRTH_WORKER, show(&f, of_alice, alice.uid), 0, ends, &told) == 0,
+	       "alice: %s", strerror(-told.result));
+	ensure(bear(&f, BIRTH_WORKER, 0, told.instance, &other) == 0 && other.uid == alice.uid &&
+		       other.slot != told.slot,
+	       "its successor: %s, uid %u, slot %u", strerror(-other.result), other.uid,
+	       other.slot);
+	ensure(bear(&f, BIRTH_LENDER, 0, told.instance, &other) == -ESRCH,
+	       "a lender like a worker: %d", other.result);
+	/* The number that one of the next has: like itself, who is nobody yet, and nobody is 0. */
+	for (int i = 0; i < 8; i++)
+		ensure(bear(&f, BIRTH_WORKER, 0, told.instance + 8, &other) == -ESRCH,
+		       "like itself: %d, uid %u", other.result, other.uid);
+	ensure(bury(&f, told.instance) == -EBUSY, "it is buried alive");
+	let_go(ends);
+	sys(waitpid(told.pid, NULL, 0));
+	ensure(bury(&f, told.instance) == 0, "it is not dead");
+	close(of_alice);
+	dismiss(&f);
+}
+END_TEST
+
 /* Requests that make no sense are answered, or end it; nothing is left open. */
 START_TEST(nonsense_is_refused)
 {
@@ -288,6 +342,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("hostile-front");
 
 	ADD_ROOT(s, only_those_who_connected_and_only_their_rules, 60);
+	ADD_ROOT(s, a_living_worker_and_who_is_born_like_it, 60);
 	ADD_ROOT(s, nonsense_is_refused, 60);
 	ADD_ROOT(s, a_front_of_another_build, 30);
 	return s;

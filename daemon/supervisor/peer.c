@@ -7,6 +7,7 @@
 #include <search.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-login.h>
 #include "peer.h"
 #include "supervisor.h"
@@ -149,6 +150,23 @@ static int remember(struct supervisor *s, struct identity *wanted, struct identi
 	return 0;
 }
 
+/* Did somebody connect? Of a socket on which connect(2) was called, and of one that listens,
+ * SO_PEERCRED tells who listens: a front could call the journal, and show us root. The second has
+ * no peer. The peer of the first has the name by which it was found; who comes to us has none, or
+ * one that he gave it, and then it is our end that has the path of a door: the front cannot
+ * bind(2). */
+static bool somebody_came(int fd)
+{
+	struct sockaddr_un theirs, ours;
+	socklen_t len = sizeof theirs, our_len = sizeof ours;
+
+	if (getpeername(fd, (struct sockaddr *)&theirs, &len) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&ours, &our_len) < 0)
+		return false;
+	return len == sizeof theirs.sun_family ||
+	       (our_len > offsetof(struct sockaddr_un, sun_path) && ours.sun_path[0] != 0);
+}
+
 int peer_identity(struct supervisor *s, int fd, const char *door, struct told *told)
 {
 	struct ucred peer = { .pid = -1, .uid = (uid_t)-1, .gid = (gid_t)-1 };
@@ -158,6 +176,8 @@ int peer_identity(struct supervisor *s, int fd, const char *door, struct told *t
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return -errno;
+	if (s->system && !somebody_came(fd))
+		return -EACCES;
 	if (peer.uid == (uid_t)-1 || peer.gid == (gid_t)-1 ||
 	    (s->in_userns && (peer.uid == OVERFLOW_ID || peer.gid == OVERFLOW_ID)))
 		return -EACCES;

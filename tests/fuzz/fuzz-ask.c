@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include "daemon/supervisor/supervisor.h"
 #include "fdpass.h"
@@ -27,8 +28,10 @@ enum {
 	BIRTHS = 3,   /* of one input: each is a fork */
 	NUMBERS = 64, /* that a script can name */
 	USERS = 3,
-	THINGS = 12,
 	MEMFD = 9,
+	LISTENS = 12,
+	CALLED = 13,
+	THINGS = 14,
 	SLOT = 2130000000,
 	SECONDS = 60, /* for one input */
 };
@@ -62,6 +65,7 @@ static const char *const configs[] = { "none", "full", "bad" };
 enum { UNITS = 1, GOOD_POLICIES = 5, GOOD_CONFIGS = 2 };
 
 static char tree[] = "/tmp/opend-fuzz-XXXXXX", paths[2][PATH_MAX], socket_path[PATH_MAX];
+static struct sockaddr_un door = { .sun_family = AF_UNIX };
 static int things[THINGS];
 
 /* What is sent. */
@@ -163,6 +167,15 @@ static int socket_of(const struct user *u, const int carry[2])
 	return sv[0];
 }
 
+static int listener(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(door.sun_path, sizeof door.sun_path, "%s/door", tree);
+	REQUIRE(bind(fd, (struct sockaddr *)&door, sizeof door) == 0 && listen(fd, 1) == 0);
+	return fd;
+}
+
 /* Nothing that blocks: what is shown may be written to. */
 static void make_things(void)
 {
@@ -183,6 +196,9 @@ static void make_things(void)
 	things[n++] = memfd_create("thing", MFD_CLOEXEC);
 	things[n++] = open("/", O_PATH | O_CLOEXEC);
 	things[n++] = epoll_create1(EPOLL_CLOEXEC);
+	things[n++] = listener();
+	things[n++] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	REQUIRE(connect(things[CALLED], (struct sockaddr *)&door, sizeof door) == 0);
 	for (int i = 0; i < THINGS; i++)
 		REQUIRE(things[i] >= 0);
 	REQUIRE(n == THINGS);
@@ -257,6 +273,8 @@ static void was_identified(struct world *x, int shown, const struct told *told)
 
 	REQUIRE(getsockopt(shown, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0);
 	REQUIRE(told->uid == peer.uid && told->gid == peer.gid && peer.uid != (uid_t)-1);
+	/* Of these it tells who listens. */
+	REQUIRE(!x->s.system || (shown != things[LISTENS] && shown != things[CALLED]));
 	REQUIRE(told->identity >= 1 && memchr(told->unit, 0, sizeof told->unit));
 	if (told->identity >= NUMBERS)
 		return;
@@ -392,7 +410,7 @@ static void ask(struct world *x, struct script *s, size_t size)
 {
 	struct sent q = { .size = size };
 	struct question *ask = &q.ask;
-	const uint8_t *door;
+	const uint8_t *name;
 	size_t len;
 
 	ask->type = script_byte(s) % (ASK_TIDY + 2);
@@ -408,8 +426,8 @@ static void ask(struct world *x, struct script *s, size_t size)
 			   : ask->type == ASK_POLICY ? ASK_FD_NULL
 						     : x->front;
 	}
-	len = script_bytes(s, &door);
-	memcpy(ask->door, door, UTIL_MIN(len, sizeof ask->door));
+	len = script_bytes(s, &name);
+	memcpy(ask->door, name, UTIL_MIN(len, sizeof ask->door));
 	if (ask->identity == 255)
 		ask->identity = UINT32_MAX;
 	if (ask->instance == 255)

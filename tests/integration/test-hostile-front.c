@@ -101,18 +101,37 @@ static void connect_one(void *arg)
 	sys(connect(fd, (const struct sockaddr *)a, sizeof *a));
 }
 
-static int connection_of(struct who who)
+/* With SO_PASSCRED connect(2) gives the socket a name. */
+static void connect_with_a_name(void *arg)
+{
+	const struct sockaddr_un *a = arg;
+	_cleanup_close_ int fd = (int)sys(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	int on = 1;
+
+	sys(setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
+	sys(connect(fd, (const struct sockaddr *)a, sizeof *a));
+}
+
+static int listen_at(struct sockaddr_un *a)
 {
 	static unsigned serial;
-	_cleanup_close_ int listener = (int)sys(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int listener = (int)sys(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	char *path = at("run/s%u", serial++);
 
-	ensure(strlen(path) < sizeof a.sun_path, "%s: too long", path);
-	memcpy(a.sun_path, path, strlen(path));
-	sys(bind(listener, (struct sockaddr *)&a, sizeof a));
+	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	ensure(strlen(path) < sizeof a->sun_path, "%s: too long", path);
+	memcpy(a->sun_path, path, strlen(path));
+	sys(bind(listener, (struct sockaddr *)a, sizeof *a));
 	sys(chmod(path, 0666));
 	sys(listen(listener, 1));
+	return listener;
+}
+
+static int connection_of(struct who who)
+{
+	struct sockaddr_un a;
+	_cleanup_close_ int listener = listen_at(&a);
+
 	as(who, connect_one, &a);
 	return (int)sys(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
 }
@@ -255,6 +274,42 @@ START_TEST(only_those_who_connected_and_only_their_rules)
 }
 END_TEST
 
+/* Of one to whom it connects itself, as to the journal, it cannot say that he came, nor of the one
+ * who listens at its door. */
+START_TEST(who_listens_has_not_come)
+{
+	struct question ask = { .type = ASK_IDENTITY, .door = "door" };
+	int listener, ours, named, passing_on = 1;
+	struct sockaddr_un a;
+	struct told told;
+	struct ucred peer;
+	struct front f;
+
+	needs_root("become other users");
+	policy("10", "allow read under %s to anyone\n", at("data"));
+	listener = listen_at(&a);
+	ours = (int)sys(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	/* Which gives it a name. */
+	sys(setsockopt(ours, SOL_SOCKET, SO_PASSCRED, &passing_on, sizeof passing_on));
+	sys(connect(ours, (struct sockaddr *)&a, sizeof a));
+	sys(getsockopt(ours, SOL_SOCKET, SO_PEERCRED, &peer, &(socklen_t){ sizeof peer }));
+	ensure(peer.uid == 0, "SO_PEERCRED tells of uid %u", peer.uid);
+	f = supervise();
+	ensure(ask_it(&f, ask, &ours, 1, &told) == -EACCES, "who was called: %d", told.result);
+	ensure(ask_it(&f, ask, &listener, 1, &told) == -EACCES, "who listens: %d", told.result);
+	close(ours);
+	close((int)sys(accept4(listener, NULL, NULL, SOCK_CLOEXEC)));
+	as(alice, connect_with_a_name, &a);
+	named = (int)sys(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+	ensure(ask_it(&f, ask, &named, 1, &told) == 0 && told.uid == alice.uid,
+	       "who came, with a name: %d", told.result);
+	forget(&f, told.identity);
+	close(named);
+	close(listener);
+	dismiss(&f);
+}
+END_TEST
+
 /* A living worker has its slot for itself, whatever is said of it, and who is born like it is a
  * worker: no lender for whoever has no rule for one. */
 START_TEST(a_living_worker_and_who_is_born_like_it)
@@ -342,6 +397,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("hostile-front");
 
 	ADD_ROOT(s, only_those_who_connected_and_only_their_rules, 60);
+	ADD_ROOT(s, who_listens_has_not_come, 30);
 	ADD_ROOT(s, a_living_worker_and_who_is_born_like_it, 60);
 	ADD_ROOT(s, nonsense_is_refused, 60);
 	ADD_ROOT(s, a_front_of_another_build, 30);

@@ -481,7 +481,8 @@ static void reload_again(const struct opend *o, struct load *l, int n)
 	put_policy(l->announced + 1, broken);
 	l->announced = next;
 	r = control(o, "reload", &answer);
-	if (!broken)
+	/* Where it was told that a worker has not answered yet, nothing is promised. */
+	if (!broken && !strstr(answer, "do not answer"))
 		l->loaded_at[next] = now_usec();
 	ensure((r < 0) == (broken != 0), "reload %d: %d, %s", n, r, answer);
 	ensure(strstr(answer, text("eneration %u", next)), "reload %d: %s", n, answer);

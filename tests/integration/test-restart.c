@@ -229,28 +229,42 @@ static void ask_before_and_after(void *arg)
 	raw_close(&r);
 }
 
+/* A manager whose opend has been stopped while a client was doing `visitor`; kept: how many
+ * connections there must be in the store then. */
+struct restart {
+	struct manager m;
+	struct visit *v;
+	struct client c;
+};
+
+static struct restart stop_under(client_fn *visitor, size_t kept)
+{
+	struct restart r = { .m = manager_new(STORE_MAX) };
+	struct opend o;
+
+	r.v = visit_new(&r.m);
+	o = begin(&r.m);
+	r.c = client_start(alice, visitor, r.v);
+	turn(r.v, 1);
+	stop(&r.m, &o);
+	ensure(r.m.n_kept == kept, "%zu connections are kept, not %zu", r.m.n_kept, kept);
+	return r;
+}
+
 START_TEST(who_is_between_two_requests_notices_a_pause)
 {
-	struct manager m;
-	struct client c;
-	struct visit *v;
+	struct restart r;
 	struct opend o;
 
 	needs_passrights();
-	m = manager_new(STORE_MAX);
-	v = visit_new(&m);
-	o = begin(&m);
-	c = client_start(alice, ask_before_and_after, v);
-	turn(v, 1);
-	stop(&m, &o);
-	ensure(m.n_kept == 1, "%zu connections are kept", m.n_kept);
-	ensure(!strcmp(m.kept[0].name, "connection-main"), "its name is %s", m.kept[0].name);
-	atomic_store(&v->step, 2);
-	turn(v, 3);
-	o = begin(&m);
-	ensure(m.n_kept == 0, "what is served is still in the store");
-	client_wait(&c);
-	manager_end(&m, &o);
+	r = stop_under(ask_before_and_after, 1);
+	ensure(!strcmp(r.m.kept[0].name, "connection-main"), "its name is %s", r.m.kept[0].name);
+	atomic_store(&r.v->step, 2);
+	turn(r.v, 3);
+	o = begin(&r.m);
+	ensure(r.m.n_kept == 0, "what is served is still in the store");
+	client_wait(&r.c);
+	manager_end(&r.m, &o);
 }
 END_TEST
 
@@ -367,22 +381,14 @@ static void be_sent_away(void *arg)
 /* A frame's other half would be taken for the beginning of one. */
 START_TEST(half_a_frame_is_not_kept)
 {
-	struct manager m;
-	struct client c;
-	struct visit *v;
+	struct restart r;
 	struct opend o;
 
 	needs_passrights();
-	m = manager_new(STORE_MAX);
-	v = visit_new(&m);
-	o = begin(&m);
-	c = client_start(alice, leave_half_a_frame, v);
-	turn(v, 1);
-	stop(&m, &o);
-	ensure(m.n_kept == 0, "it is kept");
-	client_wait(&c);
-	o = begin(&m);
-	manager_end(&m, &o);
+	r = stop_under(leave_half_a_frame, 0);
+	client_wait(&r.c);
+	o = begin(&r.m);
+	manager_end(&r.m, &o);
 }
 END_TEST
 
@@ -431,23 +437,15 @@ END_TEST
 
 START_TEST(whose_door_is_gone_is_told)
 {
-	struct manager m;
-	struct client c;
-	struct visit *v;
+	struct restart r;
 	struct opend o;
 
 	needs_passrights();
-	m = manager_new(STORE_MAX);
-	v = visit_new(&m);
-	o = begin(&m);
-	c = client_start(alice, be_sent_away, v);
-	turn(v, 1);
-	stop(&m, &o);
-	ensure(m.n_kept == 1, "it is not kept");
-	m.door = "another";
-	o = begin(&m);
-	client_wait(&c);
-	manager_end(&m, &o);
+	r = stop_under(be_sent_away, 1);
+	r.m.door = "another";
+	o = begin(&r.m);
+	client_wait(&r.c);
+	manager_end(&r.m, &o);
 }
 END_TEST
 

@@ -737,9 +737,10 @@ static int run_loop(const char *name, const TTest *test, size_t n)
 /* Before there is a matrix, the calls must be known. */
 static void make_rows(void)
 {
-	if (run_loop("census", a_census, ELEMENTSOF(targets))) {
+	failed = run_loop("census", a_census, ELEMENTSOF(targets));
+	if (failed) {
 		fprintf(stderr, "without a fault it does not go well either\n");
-		exit(EXIT_FAILURE);
+		return;
 	}
 	for (size_t target = 0; target < ELEMENTSOF(targets); target++)
 		for (size_t i = 0; i < censuses[target].n; i++)

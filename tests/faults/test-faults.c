@@ -542,31 +542,41 @@ static bool asked_in_vain(const struct opend *o, struct fault *f)
 	return !g->perfect;
 }
 
-/* The service is as it was: whatever was short for a moment is so no more. */
-static void check_after(const struct opend *o)
+/* As its manager does, where it has ended; then with what word. */
+static const char *start_again(struct opend *o, bool up)
 {
 	struct fault none = { .target = &targets[0], .tracer = -1 };
-	int64_t until = now_msec() + patience(AFTER_MS);
+	const char *args[48], *word;
 
-	while (asked_in_vain(o, &none) && now_msec() < until)
-		sleep_msec(100);
-	let_ask(o, &none, guest_new(o, "alice", true), alice);
-	let_ask(o, &none, guest_new(o, "carol", true), uid_only(1002));
-	ensure(!strcmp(slurp(open(at("data/d/denied"), O_RDONLY | O_CLOEXEC), NULL), "denied\n"),
-	       "a refused file was written to");
-}
-
-/* As its manager does. */
-static void start_again(struct opend *o)
-{
-	struct fault none = { .target = &targets[0], .tracer = -1 };
-	const char *args[48];
-
+	if (up && !has_ended(o))
+		return "";
+	word = text("; opend %s: %s", up ? "ended" : "refused to start", last_line(o->log));
 	close_fd(o->notify);
 	no_process_left();
 	write_policy(1);
 	*o = opend_spawn(0, opend_command(args));
 	ensure(came_up(o, &none), "it does not start again");
+	return word;
+}
+
+/* The service is as it was: whatever was short for a moment is so no more. */
+static const char *check_after(struct opend *o, bool up)
+{
+	struct fault none = { .target = &targets[0], .tracer = -1 }, over = none;
+	const char *word = start_again(o, up);
+	int64_t until = now_msec() + patience(AFTER_MS);
+
+	over.call = "";
+	while (asked_in_vain(o, &over) && now_msec() < until) {
+		sleep_msec(100);
+		if (!*word)
+			word = start_again(o, true);
+	}
+	let_ask(o, &none, guest_new(o, "alice", true), alice);
+	let_ask(o, &none, guest_new(o, "carol", true), uid_only(1002));
+	ensure(!strcmp(slurp(open(at("data/d/denied"), O_RDONLY | O_CLOEXEC), NULL), "denied\n"),
+	       "a refused file was written to");
+	return word;
 }
 
 static bool was_hit(const struct fault *f)
@@ -578,8 +588,8 @@ static void run_once(struct fault *f, struct row *row)
 {
 	struct guest *carol, *g;
 	bool hit, died, up;
-	const char *word = "";
 	struct opend o;
+	const char *word;
 
 	close_gates();
 	write_files();
@@ -602,11 +612,7 @@ static void run_once(struct fault *f, struct row *row)
 	o.traced = is_traced(o.pid);
 	ensure(f->call || (carol->perfect && g->perfect), "even without a fault: %s", g->said);
 	check_log(&o);
-	if (!up || has_ended(&o)) {
-		word = text("; opend %s: %s", up ? "ended" : "refused to start", last_line(o.log));
-		start_again(&o);
-	}
-	check_after(&o);
+	word = check_after(&o, up);
 	opend_stop(&o);
 	check_log(&o);
 	hit = was_hit(f);

@@ -542,6 +542,19 @@ static bool asked_in_vain(const struct opend *o, struct fault *f)
 	return !g->perfect;
 }
 
+/* What it calls only at its end can fail there as well: then it ends with a word. */
+static void end_traced(struct opend *o)
+{
+	int status;
+
+	sys(kill(o->pid, SIGTERM));
+	ensure(within(10000, waitpid(o->pid, &status, WNOHANG) == o->pid),
+	       "SIGTERM did not end it");
+	ensure(WIFEXITED(status), "it ended with status %#x", (unsigned)status);
+	ensure(WEXITSTATUS(status) == 0 || strlen(last_line(o->log)) > 0,
+	       "it ended without a word");
+}
+
 /* As its manager does, where it has ended; then with what word. */
 static const char *start_again(struct opend *o, bool up)
 {
@@ -550,7 +563,7 @@ static const char *start_again(struct opend *o, bool up)
 
 	if (up && !has_ended(o))
 		return "";
-	word = text("; opend %s: %s", up ? "ended" : "refused to start", last_line(o->log));
+	word = text("; opend %s: %s", up ? "ended" : "did not go on", last_line(o->log));
 	close_fd(o->notify);
 	no_process_left();
 	write_policy(1);
@@ -587,7 +600,7 @@ static bool was_hit(const struct fault *f)
 static void run_once(struct fault *f, struct row *row)
 {
 	struct guest *carol, *g;
-	bool hit, died, up;
+	bool hit, died, up, to_the_end = false;
 	struct opend o;
 	const char *word;
 
@@ -605,14 +618,18 @@ static void run_once(struct fault *f, struct row *row)
 	died = f->tracee && f->target->how != BY_STOP && !alive(f->tracee);
 	untrace(f);
 	/* opend is traced to its end, unless it has been hit. */
-	if (up && f->target->how == BY_START && !was_hit(f) && alive(o.pid))
+	if (up && f->call && f->target->how == BY_START && !was_hit(f) && alive(o.pid)) {
 		asked_in_vain(&o, f);
-	if (was_hit(f))
+		to_the_end = !was_hit(f);
+	}
+	if (to_the_end)
+		end_traced(&o);
+	else if (was_hit(f))
 		untrace_opend(&o);
-	o.traced = is_traced(o.pid);
+	o.traced = !to_the_end && is_traced(o.pid);
 	ensure(f->call || (carol->perfect && g->perfect), "even without a fault: %s", g->said);
 	check_log(&o);
-	word = check_after(&o, up);
+	word = check_after(&o, up && !to_the_end);
 	opend_stop(&o);
 	check_log(&o);
 	hit = was_hit(f);

@@ -80,11 +80,12 @@ is "a stopped one is killed" "no" "$(test -d "/proc/$main" && echo yes || echo n
 is "the next serves" "all of it" "$(served /srv/file)"
 is "and nothing of the old is left" "" \
 	"$(for pid in $old; do all_pids | grep -x "$pid"; done)"
-# So is a supervisor that hangs, as soon as somebody comes who needs it.
+# So is a supervisor that hangs, as soon as somebody comes who needs it: he is not known yet.
 supervisor=$(pids opend-supervisor)
 kill -STOP "$supervisor"
-is "who comes meanwhile waits and is served" "all of it" "$(as_user 4242 timeout 20 \
-	sh -c 'until openc cat /srv/file; do sleep 0.1; done' 2>/dev/null)"
+is "who is known does not notice" "all of it" "$(served /srv/file)"
+is "who comes meanwhile waits and is answered" "no rule" "$(as_user 4243 timeout 20 sh -c \
+	'until openc cat /srv/file 2>&1 | grep -o "no rule"; do sleep 0.1; done')"
 is "a supervisor that hung is gone" "no" "$(test -d "/proc/$supervisor" && echo yes || echo no)"
 rm -r /run/systemd/system/opend.service.d
 systemctl daemon-reload

@@ -3,10 +3,29 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include "peer.h"
 #include "util.h"
 
 enum { GROUPS_MAX = 65536 };
+
+int socket_name(int fd, char ret[SOCKET_NAME_MAX])
+{
+	struct sockaddr_un a = { .sun_family = AF_UNSPEC };
+	socklen_t len = sizeof a;
+
+	if (getsockname(fd, (struct sockaddr *)&a, &len) < 0)
+		return -errno;
+	if (a.sun_family != AF_UNIX)
+		return -EAFNOSUPPORT;
+	len = UTIL_MIN(len, (socklen_t)sizeof a) -
+	      (socklen_t)offsetof(struct sockaddr_un, sun_path);
+	memcpy(ret, a.sun_path, len);
+	ret[len] = 0;
+	if (len && !ret[0])
+		ret[0] = '@';
+	return 0;
+}
 
 /* 65,536 groups need 256 KiB; ERANGE says how much. */
 int peer_groups(int fd, gid_t **ret, uint32_t *ret_n)

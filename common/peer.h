@@ -11,4 +11,9 @@
  * caller's to free, or -errno. Does not block. */
 int peer_groups(int fd, gid_t **ret, uint32_t *ret_n);
 
+/* Our end's own name, which is the listener's that accepted it: a path, or "@" and the rest of an
+ * abstract one, or "" (unix(7)). 0 or -errno. */
+enum { SOCKET_NAME_MAX = 109 };
+int socket_name(int fd, char ret[SOCKET_NAME_MAX]);
+
 #endif

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <syslog.h>
 #include "front.h"
+#include "peer.h"
 #include "quota.h"
 
 /* exec.c, of the supervisor's room. */
@@ -186,6 +187,14 @@ static bool worth_polling(void)
 	       !quota_is_set();
 }
 
+static void add_door(struct args *a, const struct door *d)
+{
+	char name[SOCKET_NAME_MAX];
+
+	if (socket_name(d->fd, name) == 0)
+		add(a, 'd', name);
+}
+
 static void add_socket(struct args *a, const struct door *d)
 {
 	add(a, 's', d->path);
@@ -217,8 +226,10 @@ static void make_args(const struct server *s, uid_t audit_uid, gid_t audit_gid, 
 		add(a, 'p', s->opt.policy[i]);
 	for (size_t i = 0; s->opt.config[i]; i++)
 		add(a, 'c', s->opt.config[i]);
-	for (size_t i = 0; i < s->n_doors; i++)
+	for (size_t i = 0; i < s->n_doors; i++) {
+		add_door(a, &s->doors[i]);
 		add_socket(a, &s->doors[i]);
+	}
 	add_socket(a, &s->control);
 }
 

@@ -42,6 +42,8 @@ static bool take_option(struct supervisor *s, int option, const char *arg)
 		return append(s->policy_paths, &s->n_policy, LISTS_MAX, arg);
 	case 'c':
 		return append(s->config_paths, &s->n_config, LISTS_MAX, arg);
+	case 'd':
+		return append(s->doors, &s->n_doors, LISTS_MAX, arg);
 	case 's':
 		return append(s->sockets, &s->n_sockets, 2 * LISTS_MAX, arg);
 	default:
@@ -59,7 +61,7 @@ int main(int argc, char **argv)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	while ((option = getopt(argc, argv, "SUNPLl:i:a:p:c:s:")) != -1)
+	while ((option = getopt(argc, argv, "SUNPLl:i:a:p:c:d:s:")) != -1)
 		if (!take_option(&s, option, optarg)) {
 			fputs("opend-supervisor: is started by opend alone; see opend(8)\n",
 			      stderr);

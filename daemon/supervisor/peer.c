@@ -150,21 +150,23 @@ static int remember(struct supervisor *s, struct identity *wanted, struct identi
 	return 0;
 }
 
-/* Did somebody connect? Of a socket on which connect(2) was called, and of one that listens,
+/* Did somebody connect, to us? Of a socket on which connect(2) was called, and of one that listens,
  * SO_PEERCRED tells who listens: a front could call the journal, and show us root. The second has
- * no peer. The peer of the first has the name by which it was found; who comes to us has none, or
- * one that he gave it, and then it is our end that has the path of a door: the front cannot
- * bind(2). */
-static bool somebody_came(int fd)
+ * no peer; the peer of the first has the name by which it was found, and who comes to us has none.
+ * Of a pair it tells who made it; but only what a door accepted has the door's name. */
+static bool somebody_came(const struct supervisor *s, int fd)
 {
-	struct sockaddr_un theirs, ours;
-	socklen_t len = sizeof theirs, our_len = sizeof ours;
+	struct sockaddr_un theirs;
+	socklen_t len = sizeof theirs;
+	char name[SOCKET_NAME_MAX];
 
 	if (getpeername(fd, (struct sockaddr *)&theirs, &len) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&ours, &our_len) < 0)
+	    len > sizeof theirs.sun_family || socket_name(fd, name) < 0)
 		return false;
-	return len == sizeof theirs.sun_family ||
-	       (our_len > offsetof(struct sockaddr_un, sun_path) && ours.sun_path[0] != 0);
+	for (size_t i = 0; i < s->n_doors; i++)
+		if (!strcmp(name, s->doors[i]))
+			return true;
+	return false;
 }
 
 int peer_identity(struct supervisor *s, int fd, const char *door, struct told *told)
@@ -176,7 +178,7 @@ int peer_identity(struct supervisor *s, int fd, const char *door, struct told *t
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return -errno;
-	if (s->system && !somebody_came(fd))
+	if (s->system && !somebody_came(s, fd))
 		return -EACCES;
 	if (peer.uid == (uid_t)-1 || peer.gid == (gid_t)-1 ||
 	    (s->in_userns && (peer.uid == OVERFLOW_ID || peer.gid == OVERFLOW_ID)))

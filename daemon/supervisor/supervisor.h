@@ -47,7 +47,8 @@ struct child {
 struct supervisor {
 	const char *policy_paths[LISTS_MAX + 1], *config_paths[LISTS_MAX + 1];
 	const char *sockets[2 * LISTS_MAX + 1];	/* files to remove at the end */
-	size_t n_policy, n_config, n_sockets;
+	const char *doors[LISTS_MAX + 1];	/* their names, as socket_name() tells */
+	size_t n_policy, n_config, n_sockets, n_doors;
 	bool system;				/* can become others; else a private opend */
 	bool in_userns;				/* ids that it cannot name show as 65534 */
 	bool units;				/* the kernel can tell a peer's unit */

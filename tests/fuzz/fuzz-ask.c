@@ -146,44 +146,44 @@ static void become(const struct user *u)
 	REQUIRE(syscall(SYS_setresuid, u->uid, u->uid, u->uid) == 0);
 }
 
-/* The end of a connection that this user made, and is gone: his other end is with the first. */
-static int socket_of(const struct user *u, const int carry[2])
-{
-	int sv[2], status;
-	size_t n;
-	pid_t pid = fork();
-
-	REQUIRE(pid >= 0);
-	if (pid == 0) {
-		if (geteuid() == 0)
-			become(u);
-		REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == 0);
-		REQUIRE(fdpass_send(carry[1], u, 1, sv, 2) == 1);
-		_exit(0);
-	}
-	REQUIRE(waitpid(pid, &status, 0) == pid && status == 0);
-	REQUIRE(fdpass_recv(carry[0], &(char){ 0 }, 1, sv, 2, &n) == 1 && n == 2);
-	close(sv[1]);
-	return sv[0];
-}
-
 static int listener(void)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	snprintf(door.sun_path, sizeof door.sun_path, "%s/door", tree);
 	REQUIRE(bind(fd, (struct sockaddr *)&door, sizeof door) == 0 && listen(fd, 1) == 0);
+	REQUIRE(chmod(tree, 0711) == 0 && chmod(door.sun_path, 0666) == 0);
+	return fd;
+}
+
+/* A connection that this user made through the door, and is gone. */
+static int socket_of(const struct user *u, int listener_fd)
+{
+	int fd, status;
+	pid_t pid = fork();
+
+	REQUIRE(pid >= 0);
+	if (pid == 0) {
+		if (geteuid() == 0)
+			become(u);
+		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		REQUIRE(connect(fd, (struct sockaddr *)&door, sizeof door) == 0);
+		_exit(0);
+	}
+	REQUIRE(waitpid(pid, &status, 0) == pid && status == 0);
+	fd = accept4(listener_fd, NULL, NULL, SOCK_CLOEXEC);
+	REQUIRE(fd >= 0);
 	return fd;
 }
 
 /* Nothing that blocks: what is shown may be written to. */
 static void make_things(void)
 {
-	int sv[2], p[2], n = 0;
+	int sv[2], p[2], n = 0, listening = listener();
 
 	REQUIRE(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sv) == 0);
 	for (; n < USERS; n++)
-		things[n] = socket_of(&users[n], sv);
+		things[n] = socket_of(&users[n], listening);
 	things[n++] = sv[0];
 	close(sv[1]);
 	REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) == 0);
@@ -196,7 +196,7 @@ static void make_things(void)
 	things[n++] = memfd_create("thing", MFD_CLOEXEC);
 	things[n++] = open("/", O_PATH | O_CLOEXEC);
 	things[n++] = epoll_create1(EPOLL_CLOEXEC);
-	things[n++] = listener();
+	things[n++] = listening;
 	things[n++] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	REQUIRE(connect(things[CALLED], (struct sockaddr *)&door, sizeof door) == 0);
 	for (int i = 0; i < THINGS; i++)
@@ -243,6 +243,7 @@ static void begin(struct world *x, unsigned how)
 	s->policy_paths[0] = paths[0];
 	s->config_paths[0] = paths[1];
 	s->sockets[0] = socket_path;
+	s->doors[s->n_doors++] = door.sun_path;
 	s->n_policy = s->n_config = s->n_sockets = 1;
 	settings_default(&s->settings);
 }
@@ -273,8 +274,8 @@ static void was_identified(struct world *x, int shown, const struct told *told)
 
 	REQUIRE(getsockopt(shown, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0);
 	REQUIRE(told->uid == peer.uid && told->gid == peer.gid && peer.uid != (uid_t)-1);
-	/* Of these it tells who listens. */
-	REQUIRE(!x->s.system || (shown != things[LISTENS] && shown != things[CALLED]));
+	/* Of others it tells who listens, or who made a pair. */
+	REQUIRE(!x->s.system || shown == things[0] || shown == things[1] || shown == things[2]);
 	REQUIRE(told->identity >= 1 && memchr(told->unit, 0, sizeof told->unit));
 	if (told->identity >= NUMBERS)
 		return;

@@ -14,19 +14,26 @@ enum {
 	ANSWER_MS = 20000,
 	POLICY_MS = 120000,
 	END_MS = 2000, /* nobody waits for a service that is to end */
+	SLICE_MS = 1000,
 };
 
 /* To what was asked: one that is not waited for would be taken for the answer to the next. */
 static int answer(int sock, int msec, struct told *told)
 {
 	struct pollfd p = { .fd = sock, .events = POLLIN };
+	int waited = 0, r;
 	size_t none;
-	int r;
 
 	do {
 		/* Where that fails, the next call says so too, or has it. */
-		if (poll(&p, 1, msec) == 0)
-			return -ETIMEDOUT;
+		while (poll(&p, 1, SLICE_MS) == 0) {
+			waited += SLICE_MS;
+			if (waited >= msec)
+				return -ETIMEDOUT;
+			/* It is not we who hang. */
+			if (msec > ANSWER_MS)
+				notify("WATCHDOG=1");
+		}
 		r = fdpass_recv(sock, told, sizeof *told, NULL, 0, &none);
 	} while (r == -EAGAIN);
 	return r < 0 ? r : r == sizeof *told ? 0 : -EPIPE;

@@ -89,7 +89,11 @@ int audit_start(struct server *s)
 	s->audit = sv[0];
 	LIST_FOREACH (w, &s->workers, all)
 		audit_introduce(s, w);
-	return watch_child(s, &s->audit_child, told.pid, on_death, s);
+	r = watch_child(s, &s->audit_child, told.pid, on_death, s);
+	/* It ends when nobody speaks to it. */
+	if (r < 0)
+		s->audit = close_fd(s->audit);
+	return r;
 }
 
 /* The workers have ended; it drains their pipes and ends at the last end of file. */

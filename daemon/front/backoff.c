@@ -40,7 +40,7 @@ static struct frail *remember(struct server *s, uid_t uid)
 
 void backoff_death(struct server *s, const struct worker *w, bool clean)
 {
-	const uint64_t now = now_usec(s),
+	const uint64_t now = now_usec(),
 		       longest = s->settings.birth_pause_seconds * UINT64_C(1000000);
 	struct frail *f = find(s, payer(w));
 	uint64_t pause = FIRST_USEC;
@@ -69,5 +69,5 @@ bool backoff_holds(struct server *s, uid_t uid)
 {
 	const struct frail *f = find(s, uid);
 
-	return f && now_usec(s) < f->until;
+	return f && now_usec() < f->until;
 }

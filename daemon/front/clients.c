@@ -71,7 +71,7 @@ struct client *client_new(struct server *s)
 }
 
 /* Takes c from its worker, whichever of its lists it is on. */
-void client_detach(struct server *s, struct client *c)
+void client_detach(struct client *c)
 {
 	struct worker *w = c->worker;
 
@@ -81,7 +81,7 @@ void client_detach(struct server *s, struct client *c)
 	c->worker = NULL;
 	c->handed_over = false;
 	if (--w->n_clients == 0)
-		w->idle_since = now_usec(s);
+		w->idle_since = now_usec();
 }
 
 /* Takes c off its worker and out of the table, and closes our duplicate. */
@@ -89,7 +89,7 @@ void client_close(struct server *s, struct client *c)
 {
 	uint32_t i = (uint32_t)c->cookie;
 
-	client_detach(s, c);
+	client_detach(c);
 	if (c->identity) {
 		c->identity->n_clients--;
 		c->identity->account->n_clients--;
@@ -140,6 +140,7 @@ void hand_over(struct worker *w)
 		TAILQ_REMOVE(&w->waiting, c, of_worker);
 		TAILQ_INSERT_TAIL(&w->clients, c, of_worker);
 		c->handed_over = true;
+		c->flags &= ~(uint32_t)DOWN_CARRIED;
 		/* A lender's stream is between it and its worker; we keep no end. */
 		if (c->flags & DOWN_PEER_WORKER)
 			c->fd = close_fd(c->fd);
@@ -165,13 +166,15 @@ void client_turn_away(struct server *s, struct client *c, int reason)
  * next opend may have one. */
 void client_place(struct server *s, struct client *c, uint32_t carried)
 {
+	/* Before it was handed over: what had been read is with one who is no more. */
+	const bool lost = c->flags & DOWN_CARRIED;
 	int reason = WIRE_RESTART;
 	struct worker *w;
 
-	c->flags = (c->flags & ~(uint32_t)DOWN_CARRIED) | carried;
-	if (s->stopping && store_keep(s, c))
+	c->flags |= carried;
+	if (!lost && s->stopping && store_keep(s, c))
 		return;
-	if (!s->stopping && c->identity)
+	if (!lost && !s->stopping && c->identity)
 		reason = worker_for(s, c->identity, &w);
 	if (reason != 0) {
 		client_turn_away(s, c, reason < 0 ? WIRE_RESOURCES : reason);

@@ -161,14 +161,19 @@ static int on_late(sd_event_source *source, uint64_t usec, void *data)
 	return 0;
 }
 
-void reload_settled(struct server *s, struct worker *w)
+void reload_unsettled(struct server *s, struct worker *w)
+{
+	s->n_unsettled += w->unsettled++ == 0;
+}
+
+void reload_settled(struct server *s, struct worker *w, uint32_t n)
 {
 	struct reply *r;
 
 	if (!w->unsettled)
 		return;
-	w->unsettled = false;
-	if (--s->n_unsettled > 0)
+	w->unsettled -= UTIL_MIN(n, w->unsettled);
+	if (w->unsettled || --s->n_unsettled > 0)
 		return;
 	while ((r = LIST_FIRST(&s->replies))) {
 		LIST_REMOVE(r, all);

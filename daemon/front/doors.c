@@ -141,8 +141,23 @@ static void refuse_rights(struct door *d)
 	d->no_rights = setsockopt(d->fd, SOL_SOCKET, SOCKET_PASSRIGHTS, &off, sizeof off) == 0;
 }
 
+/* As systemd would have it (FileDescriptorName=, systemd.socket(5)): what is stored has this name.
+ */
+static bool is_name(const char *name, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (name[i] < ' ' || name[i] > '~' || name[i] == ':')
+			return false;
+	return true;
+}
+
 static int name_door(struct door *d, const char *name, size_t len)
 {
+	if (!is_name(name, len)) {
+		say(LOG_ERR, "\"%.*s\" is no name for a door: printable ASCII without \":\" is",
+		    (int)len, name);
+		return -EINVAL;
+	}
 	if (len >= sizeof d->name) {
 		say(LOG_ERR, "the door's name \"%.*s\" is longer than %zu bytes", (int)len, name,
 		    sizeof d->name - 1);
@@ -260,6 +275,8 @@ void turn_away(int consume_fd, bool no_rights, int reason)
 	int n = wire_encode_plain(frame, sizeof frame, WIRE_GOODBYE, 0, 0, body, sizeof body);
 
 	send(consume_fd, frame, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	/* The manager may have another of it. */
+	shutdown(consume_fd, SHUT_RDWR);
 	close_guarded(consume_fd, no_rights);
 }
 

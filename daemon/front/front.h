@@ -93,7 +93,7 @@ struct worker {
 	bool has_root;				/* `as root` rules: a lender may be asked for */
 	uint64_t served;			/* usec: since when; 0: it has never been READY */
 	bool dead;				/* only its last records are left */
-	bool unsettled;				/* it has not said that the policy is in force there */
+	uint32_t unsettled;			/* how much it was told of what is in force, and has not answered */
 	int down, up, audit;			/* audit: reading end, for an opend-audit to come */
 	const struct stats *stats;		/* its page; a worker's word */
 	struct account *account;		/* who pays for it; NULL: everybody (lobby) */
@@ -106,6 +106,7 @@ struct worker {
 	TAILQ_HEAD(, client) clients, waiting;	/* handed over; not yet */
 	struct worker *lender, *borrower;	/* a worker's lender; a lender's worker */
 	struct worker *successor, *predecessor;	/* while one is refreshed */
+	uint32_t heir;				/* instance of who gets what it had read; 0: nobody */
 	uint64_t born, left;			/* usec; left: since when it is LEAVING */
 	uint64_t lender_born;			/* of the last lender it got */
 	bool lender_due;			/* it asked too soon after that */
@@ -158,7 +159,7 @@ struct server {
 	const struct stats *audit_stats;
 	sd_event_source *audit_child, *audit_later;
 	LIST_HEAD(, worker) workers;
-	uint32_t n_unsettled;			/* of them */
+	uint32_t n_unsettled;			/* of them, that are not settled */
 	LIST_HEAD(, reply) replies;		/* to root, that wait for that */
 	struct client **clients;		/* by the lower half of the cookie */
 	uint32_t clients_size, clients_free_hint, n_clients;
@@ -221,7 +222,7 @@ struct client *client_new(struct server *s);
 struct client *client_find(struct server *s, const struct worker *w, uint64_t cookie);
 void client_attach(struct worker *w, struct client *c);
 /* Takes c from its worker, whichever of its lists it is on. */
-void client_detach(struct server *s, struct client *c);
+void client_detach(struct client *c);
 /* Finds c, which has no worker, one. A client who cannot be served is told so. */
 void client_place(struct server *s, struct client *c, uint32_t carried);
 void client_turn_away(struct server *s, struct client *c, int reason);
@@ -234,7 +235,7 @@ void interrupt_after(unsigned usec);
 void close_guarded(int fd, bool no_rights);
 
 /* workers.c */
-uint64_t now_usec(struct server *s);
+uint64_t now_usec(void);
 /* Who serves i: 0, a positive wire_reason, or -errno. */
 int worker_for(struct server *s, struct identity *i, struct worker **ret);
 /* For an identity (number), or like another (instance); the lobby for neither. */
@@ -285,8 +286,10 @@ int control_serve(struct server *s);
 int control_ask(const char *path, const char *word, FILE *out);
 int policy_reload(struct server *s, int report_fd);
 int do_reload(struct server *s, FILE *out);
-/* A worker is settled, or is no more. */
-void reload_settled(struct server *s, struct worker *w);
+/* A worker has been told of what is in force, to which it will say SETTLED. */
+void reload_unsettled(struct server *s, struct worker *w);
+/* It has said so n times, or is no more. */
+void reload_settled(struct server *s, struct worker *w, uint32_t n);
 /* status.c */
 int do_status(struct server *s, FILE *out);
 void notify_status(const struct server *s, const char *prefix);

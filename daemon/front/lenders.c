@@ -61,7 +61,7 @@ static int lender_new(struct server *s, struct worker *w)
 
 void want_lender(struct server *s, struct worker *w)
 {
-	uint64_t now = now_usec(s);
+	uint64_t now = now_usec();
 
 	w->lender_due = false;
 	if (w->role != BIRTH_WORKER || (w->lender && w->lender->lender_end >= 0))

@@ -251,6 +251,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 	notify("STOPPING=1\nSTATUS=Stopping.");
 	for (size_t i = 0; i < s->n_doors; i++)
 		s->doors[i].source = sd_event_source_disable_unref(s->doors[i].source);
+	s->control.source = sd_event_source_disable_unref(s->control.source);
 	sd_event_add_time_relative(s->event, NULL, CLOCK_MONOTONIC, HURRY_USEC, 0, on_hurry, s);
 	sd_event_add_time_relative(s->event, NULL, CLOCK_MONOTONIC, STOP_USEC, 0, on_stop_timeout,
 				   s);
@@ -260,9 +261,12 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *data)
 {
+	struct server *s = data;
+
 	(void)source;
 	(void)si;
-	do_reload(data, stderr);
+	if (!s->stopping)
+		do_reload(s, stderr);
 	return 0;
 }
 

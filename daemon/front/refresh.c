@@ -17,13 +17,15 @@ void refresh(struct server *s, struct worker *w)
 {
 	if (w->successor || w->state != WORKER_READY || w->role != BIRTH_WORKER)
 		return;
-	if (now_usec(s) - w->born < REFRESH_USEC) {
+	if (now_usec() - w->born < REFRESH_USEC) {
 		if (!w->refresh_later)
 			sd_event_add_time(s->event, &w->refresh_later, CLOCK_MONOTONIC,
 					  w->born + REFRESH_USEC, 1000, on_refresh_due, w);
 		return;
 	}
-	if (worker_new(s, BIRTH_WORKER, w->uid, 0, w->instance, &w->successor) < 0) {
+	/* Each refresh may leave one behind that hangs. */
+	if ((w->account && w->account->n_stuck >= s->settings.stuck_per_user) ||
+	    worker_new(s, BIRTH_WORKER, w->uid, 0, w->instance, &w->successor) < 0) {
 		w->successor = NULL;
 		refresh_failed(w);
 		return;

@@ -125,11 +125,13 @@ static const struct door *door_called(const struct server *s, const char *name)
 	return NULL;
 }
 
-/* Before any of them is served: what is served is never again what somebody finds in the store. */
-static void take_out(const struct server *s)
+/* Before any of them is served: what is served is never again what somebody finds in the store.
+ * False where that is not sure. */
+static bool take_out(const struct server *s)
 {
 	const struct kept *k, *same;
 	char state[128];
+	bool told = true;
 
 	SLIST_FOREACH(k, &s->kept, next)
 	{
@@ -138,21 +140,22 @@ static void take_out(const struct server *s)
 		if (same != k)
 			continue; /* that name has been told */
 		snprintf(state, sizeof state, "FDSTOREREMOVE=1\nFDNAME=" PREFIX "%s", k->door);
-		notify(state);
+		told &= notify_with_fds(state, NULL, 0) > 0;
 	}
-	sd_notify_barrier(0, BARRIER_USEC);
+	return told && sd_notify_barrier(0, BARRIER_USEC) >= 0;
 }
 
 void store_adopt(struct server *s)
 {
 	struct kept *k;
 	unsigned n = 0;
+	bool ours;
 
 	if (SLIST_EMPTY(&s->kept))
 		return;
-	take_out(s);
+	ours = take_out(s);
 	for (; (k = SLIST_FIRST(&s->kept)); n++) {
-		const struct door *d = door_called(s, k->door);
+		const struct door *d = ours ? door_called(s, k->door) : NULL;
 
 		SLIST_REMOVE_HEAD(&s->kept, next);
 		if (d)
@@ -161,5 +164,6 @@ void store_adopt(struct server *s)
 			turn_away(k->fd, false, WIRE_RESTART);
 		free(k);
 	}
-	say(LOG_INFO, "%u connections taken over from the opend before", n);
+	say(LOG_INFO, "%u connections %s from the opend before", n,
+	    ours ? "taken over" : "could not be taken over");
 }

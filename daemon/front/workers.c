@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <syslog.h>
+#include <time.h>
 #include "fdpass.h"
 #include "front.h"
 #include "messages.h"
@@ -54,12 +55,13 @@ static int pipe_to(int *ret_read, int *ret_write)
 	return 0;
 }
 
-uint64_t now_usec(struct server *s)
+/* Not the loop's, which is that of its last turn. */
+uint64_t now_usec(void)
 {
-	uint64_t now = 0;
+	struct timespec t;
 
-	sd_event_now(s->event, CLOCK_MONOTONIC, &now);
-	return now;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
 static int on_writable(sd_event_source *source, int fd, uint32_t events, void *data)
@@ -165,7 +167,9 @@ void leave(struct server *s, struct worker *w, enum down_type how, int successor
 	if (w->state == WORKER_LEAVING)
 		return;
 	w->state = WORKER_LEAVING;
-	w->left = now_usec(s);
+	w->left = now_usec();
+	w->heir = w->successor ? w->successor->instance : 0;
+	reload_unsettled(s, w);
 	if (w->account)
 		w->account->n_serving--;
 	lender_gone(w);
@@ -178,7 +182,7 @@ void leave(struct server *s, struct worker *w, enum down_type how, int successor
 	if (down_send(w, &d, successor_end) < 0)
 		shutdown(w->down, SHUT_WR);
 	while ((c = TAILQ_FIRST(&w->waiting))) {
-		client_detach(s, c);
+		client_detach(c);
 		client_place(s, c, 0);
 	}
 }
@@ -219,7 +223,7 @@ static void worker_end(struct server *s, struct worker *w)
 			client_turn_away(s, c, WIRE_RESOURCES);
 			continue;
 		}
-		client_detach(s, c);
+		client_detach(c);
 		client_place(s, c, 0);
 	}
 	lender_gone(w);
@@ -237,7 +241,7 @@ static void worker_end(struct server *s, struct worker *w)
 	}
 	stats_add(&s->retired, w->stats);
 	LIST_REMOVE(w, all);
-	reload_settled(s, w);
+	reload_settled(s, w, w->unsettled);
 	worker_free(w);
 }
 
@@ -252,7 +256,7 @@ int worker_new(struct server *s, enum birth_role role, uid_t payer, uint32_t ide
 	w->down = w->up = w->audit = w->lender_end = -1;
 	w->role = role;
 	w->server = s;
-	w->born = w->idle_since = now_usec(s);
+	w->born = w->idle_since = now_usec();
 	LIST_INIT(&w->identities);
 	TAILQ_INIT(&w->clients);
 	TAILQ_INIT(&w->waiting);
@@ -297,12 +301,17 @@ static int over_quota(struct server *s, const struct account *a)
 	return WIRE_QUOTA;
 }
 
+static bool may_serve(const struct worker *w)
+{
+	return w->state != WORKER_LEAVING && !w->dead;
+}
+
 static struct worker *worker_called(struct server *s, uint32_t instance)
 {
 	struct worker *w;
 
 	LIST_FOREACH (w, &s->workers, all)
-		if (instance && w->instance == instance && w->state != WORKER_LEAVING)
+		if (instance && w->instance == instance && may_serve(w))
 			return w;
 	return NULL;
 }
@@ -327,7 +336,7 @@ int worker_for(struct server *s, struct identity *i, struct worker **ret)
 	struct worker *w;
 	int r;
 
-	if (i->worker && i->worker->state != WORKER_LEAVING) {
+	if (i->worker && may_serve(i->worker)) {
 		*ret = i->worker;
 		return 0;
 	}
@@ -335,6 +344,9 @@ int worker_for(struct server *s, struct identity *i, struct worker **ret)
 	r = ask(s, &fit, NULL, 0, &told);
 	if (r < 0)
 		return r;
+	/* Rules by unit have come since he connected, and nobody asked for his. */
+	if (told.anew)
+		return WIRE_RESTART;
 	w = worker_called(s, told.instance);
 	if (!w)
 		r = told.rules ? worker_born(s, i, &w) : lobby_born(s, &w);
@@ -369,6 +381,11 @@ static const char *step_name(uint32_t step)
 	return step < ELEMENTSOF(names) && names[step] ? names[step] : "an unknown step";
 }
 
+static bool is_heir(const struct worker *w, const struct identity *i)
+{
+	return i && i->worker && may_serve(i->worker) && w->heir && i->worker->instance == w->heir;
+}
+
 static void take_record(struct server *s, struct worker *w, const struct up *u)
 {
 	struct client *c;
@@ -380,7 +397,7 @@ static void take_record(struct server *s, struct worker *w, const struct up *u)
 		if (w->state != WORKER_BORN)
 			break;
 		w->state = WORKER_READY;
-		w->served = now_usec(s);
+		w->served = now_usec();
 		w->landlock_abi = u->a;
 		w->confinement = u->b;
 		if (w->predecessor)
@@ -393,7 +410,7 @@ static void take_record(struct server *s, struct worker *w, const struct up *u)
 		if (w->state != WORKER_BORN)
 			break;
 		w->state = WORKER_LEAVING;
-		w->left = now_usec(s);
+		w->left = now_usec();
 		if (w->account)
 			w->account->n_serving--;
 		lender_gone(w);
@@ -409,8 +426,13 @@ static void take_record(struct server *s, struct worker *w, const struct up *u)
 		c = client_find(s, w, u->cookie);
 		if (!c || !c->handed_over || w->state != WORKER_LEAVING)
 			break;
-		client_detach(s, c);
-		client_place(s, c, u->a ? DOWN_CARRIED : 0);
+		client_detach(c);
+		if (!u->a)
+			client_place(s, c, 0);
+		else if (is_heir(w, c->identity))
+			client_place(s, c, DOWN_CARRIED);
+		else /* what was read has gone to one who will not serve it */
+			client_turn_away(s, c, WIRE_RESTART);
 		break;
 	case UP_LENDER:
 		if (w->state != WORKER_BORN)
@@ -420,7 +442,7 @@ static void take_record(struct server *s, struct worker *w, const struct up *u)
 		refresh(s, w);
 		break;
 	case UP_SETTLED:
-		reload_settled(s, w);
+		reload_settled(s, w, 1);
 		break;
 	default:
 		break;
@@ -505,6 +527,14 @@ static struct worker *first(struct server *s)
 	return LIST_FIRST(&s->workers);
 }
 
+static void count_stuck(struct worker *w, uint64_t now)
+{
+	if (!w->stuck_since && w->account)
+		w->account->n_stuck++;
+	if (!w->stuck_since)
+		w->stuck_since = now;
+}
+
 /* A worker that has been in one call for too long may never come back. Whoever comes anew gets
  * another; its own connections follow if it does come back. In the end it is killed, and its
  * connections cut, even where SIGKILL has to wait (D state). */
@@ -519,9 +549,7 @@ static void watch_over(struct server *s, struct worker *w, uint64_t now)
 		say_event(MESSAGE_ID_STUCK, LOG_WARNING,
 			  "worker %d of uid %u is stuck; a fresh one serves whoever comes", w->pid,
 			  w->uid);
-		w->stuck_since = now;
-		if (w->account)
-			w->account->n_stuck++;
+		count_stuck(w, now);
 		leave(s, w, DOWN_RELEASE, -1);
 	} else if (w->state == WORKER_LEAVING &&
 		   now - w->left > (w->stuck_since ? STUCK_KILL_USEC : LEAVE_USEC)) {
@@ -530,12 +558,14 @@ static void watch_over(struct server *s, struct worker *w, uint64_t now)
 			shutdown(c->fd, SHUT_RDWR);
 			client_close(s, c);
 		}
+		/* It may hang where SIGKILL has to wait. */
+		count_stuck(w, now);
 	}
 }
 
 void workers_keep_house(struct server *s)
 {
-	uint64_t now = now_usec(s);
+	uint64_t now = now_usec();
 
 	for (struct worker *w = first(s), *next; w; w = next) {
 		next = LIST_NEXT(w, all);
@@ -585,14 +615,10 @@ void workers_policy_changed(struct server *s)
 		struct down d = { .type = DOWN_GENERATION, .cookie = s->generation };
 
 		next = LIST_NEXT(w, all);
-		/* One that was told to leave reads nothing any more. */
-		if (w->state != WORKER_LEAVING && !w->unsettled) {
-			w->unsettled = true;
-			s->n_unsettled++;
-		}
 		switch (fate_of(s, w)) {
 		case STAYS:
-			down_send(w, &d, -1);
+			if (down_send(w, &d, -1) == 0)
+				reload_unsettled(s, w);
 			break;
 		case REPLACED:
 			leave(s, w, DOWN_RELEASE, -1);

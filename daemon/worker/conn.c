@@ -562,6 +562,20 @@ static void settle(struct worker *w, struct conn *c)
 	}
 }
 
+/* How much to receive behind what we have. While we leave, no more than the frame that has begun.
+ */
+static size_t wanted(const struct worker *w, const struct conn *c, size_t have)
+{
+	uint32_t size = sizeof(struct wire_header);
+
+	if (!w->releasing || !c->in)
+		return sizeof w->rx - have;
+	if (have >= sizeof(struct wire_header))
+		memcpy(&size, c->in->data + offsetof(struct wire_header, size), sizeof size);
+	size = UTIL_MIN(size, (uint32_t)WIRE_REQUEST_MAX);
+	return size > have ? size - have : 1;
+}
+
 void conn_readable(struct worker *w, struct conn *c)
 {
 	size_t have = c->in ? c->in->len : 0;
@@ -575,7 +589,7 @@ void conn_readable(struct worker *w, struct conn *c)
 	}
 	memcpy(w->rx, c->in ? c->in->data : w->rx, have);
 	interrupt_repeatedly(w, c, true);
-	n = recv(c->fd, w->rx + have, sizeof w->rx - have, MSG_DONTWAIT);
+	n = recv(c->fd, w->rx + have, wanted(w, c, have), MSG_DONTWAIT);
 	interrupt_repeatedly(w, c, false);
 	if (n < 0) {
 		/* Out-of-band data makes a socket readable with nothing to read, for ever. */

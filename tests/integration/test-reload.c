@@ -273,6 +273,92 @@ START_TEST(a_worker_that_leaves_reads_no_more)
 }
 END_TEST
 
+/* Each time the rest of a frame, and half of the next. */
+static void send_halves(void *arg)
+{
+	enum { HALF = 10, TRIES = 20 };
+	struct guest *g = arg;
+	struct raw r = raw_connect(g->socket);
+	char frames[2 * WIRE_REQUEST_MAX], reply[WIRE_REPLY_MAX];
+	int granted = 0, fd = -1;
+
+	ensure(asked(&r, 1, g->a).error == 0, "before");
+	raw_send(&r, frames, raw_open(frames, 2, g->a, O_RDONLY) - HALF);
+	sleep_msec(100);
+	g->step = 1;
+	turn(g, 2, NULL);
+	for (uint64_t id = 2; id < TRIES; id++) {
+		size_t len = raw_open(frames, id, g->a, O_RDONLY);
+		size_t next = raw_open(frames + len, id + 1, g->a, O_RDONLY);
+
+		if (send(r.fd, frames + len - HALF, next, MSG_NOSIGNAL) < 0 ||
+		    raw_recv(&r, reply, &fd, 10000) <= 0)
+			break;
+		granted += fd >= 0;
+		close_fd(fd);
+		sleep_msec(20);
+	}
+	ensure(granted <= 1, "%d files after the reload", granted);
+	r.fd = close_fd(r.fd);
+}
+
+/* What has begun may come to its end, and no more. */
+START_TEST(half_a_frame_does_not_buy_another)
+{
+	struct guest *g = shared(sizeof *g);
+	struct client c;
+	struct opend o;
+
+	g->a = make_file(at("data/a"), 0644, alice.uid, "a\n");
+	policy("10", "allow read file %s to user %u\n", g->a, alice.uid);
+	o = OPEND();
+	g->socket = o.socket;
+	c = client_start(alice, send_halves, g);
+	turn(g, 1, &c);
+	policy("20", "deny any file %s to anyone\n", g->a);
+	ok(reload(&o));
+	g->step = 2;
+	client_wait(&c);
+	opend_stop(&o);
+}
+END_TEST
+
+/* A worker that is to leave and has not heard of it may still answer by what it knows: each reload
+ * says so, until it has. */
+START_TEST(who_has_not_heard_is_told_of)
+{
+	struct guest *g = shared(sizeof *g);
+	struct client c;
+	struct opend o;
+	pid_t worker;
+	char *answer;
+
+	needs_root("stop a worker");
+	g->a = make_file(at("data/a"), 0644, alice.uid, "a\n");
+	g->b = make_file(at("data/b"), 0644, alice.uid, "b\n");
+	policy("10", "allow read file %s to user %u\n", g->a, alice.uid);
+	o = OPEND();
+	g->socket = o.socket;
+	c = client_start(alice, stay_connected, g);
+	turn(g, 1, &c);
+	worker = only_worker(&o, alice.uid);
+	sys(kill(worker, SIGSTOP));
+	policy("10", "allow read file %s to user %u\n", g->b, alice.uid);
+	ok(control(&o, "reload", &answer));
+	ensure(strstr(answer, "1 workers do not answer"), "%s", answer);
+	ok(control(&o, "reload", &answer));
+	ensure(strstr(answer, "1 workers do not answer"), "the second time: %s", answer);
+	sys(kill(worker, SIGCONT));
+	ensure(within(5000, !alive(worker)), "it does not leave");
+	ok(control(&o, "reload", &answer));
+	ensure(!strstr(answer, "do not answer"), "at last: %s", answer);
+	sys(kill(c.pid, SIGKILL));
+	opend_check_idle(&o);
+	sys(kill(o.pid, SIGTERM));
+	ensure(within(10000, !alive(o.pid)), "SIGTERM did not end it");
+}
+END_TEST
+
 /* Opens as fast as it can, with several requests in flight: not one may be lost. */
 static void open_without_end(void *arg)
 {
@@ -660,6 +746,8 @@ static Suite *suite(void)
 	ADD(s, the_command, 30);
 	ADD(s, connections_outlive_reloads, 60);
 	ADD_ROOT(s, a_worker_that_leaves_reads_no_more, 60);
+	ADD(s, half_a_frame_does_not_buy_another, 60);
+	ADD_ROOT(s, who_has_not_heard_is_told_of, 60);
 	ADD(s, nothing_is_lost_over_reloads, 60);
 	ADD(s, reloads_under_load, 600);
 	ADD(s, a_deaf_manager, 60);

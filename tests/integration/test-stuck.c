@@ -393,6 +393,74 @@ START_TEST(a_worker_that_hangs_is_replaced)
 }
 END_TEST
 
+/* Has herself refreshed, by a file that is renewed, and leaves the worker behind in one that hangs.
+ */
+static void leave_many_behind(void *arg)
+{
+	enum { ROUNDS = 10, ROUND_MSEC = 1300 }; /* a refresh a second */
+	struct hanging *h = arg;
+	char frame[WIRE_REQUEST_MAX], *fresh = text("%s.new", h->plain);
+	struct raw r = raw_connect(h->socket);
+
+	raw_works(&r, 1, h->plain);
+	raw_close(&r);
+	sleep_msec(ROUND_MSEC);
+	for (int i = 0; i < ROUNDS; i++) {
+		struct raw renewed = raw_connect(h->socket), hangs = raw_connect(h->socket);
+
+		make_file(fresh, 0644, alice.uid, "again\n");
+		sys(rename(fresh, h->plain));
+		(void)!send(renewed.fd, frame, raw_open(frame, 1, h->plain, O_RDONLY),
+			    MSG_NOSIGNAL);
+		sleep_msec(1);
+		(void)!send(hangs.fd, frame, raw_open(frame, 2, h->path, O_RDWR), MSG_NOSIGNAL);
+		sleep_msec(ROUND_MSEC);
+	}
+	h->asked = 1;
+	ensure(within(60000, h->stop), "nobody let me go");
+	_exit(EXIT_SUCCESS);
+}
+
+/* A worker that leaves and never comes back counts as one that hangs. 4 may, and some more until
+ * that is found out, 5 s after each. */
+START_TEST(who_leaves_may_hang_as_well)
+{
+	enum { AT_MOST = 4 + 1 + 5 };
+	struct hanging *h = shared(sizeof *h);
+	struct client server, c;
+	pid_t found[64];
+	struct opend o;
+	char *answer;
+	size_t n;
+
+	needs_root("mount a file system");
+	sys(unshare(CLONE_NEWNS));
+	sys(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	if (start_server(&server) < 0)
+		skip("FUSE is not to be had here");
+	h->path = at("data/fuse/hang");
+	make_dir(at("data/hers"), 0755, alice.uid);
+	h->plain = make_file(at("data/hers/plain"), 0644, alice.uid, "plain\n");
+	policy("10", "allow read,write under %s to user %u\nallow read file %s to user %u\n",
+	       at("data/fuse"), alice.uid, h->plain, alice.uid);
+	o = OPEND();
+	h->socket = o.socket;
+	c = client_start(alice, leave_many_behind, h);
+	ensure(within(60000, h->asked || !alive(c.pid)), "the client hangs");
+	n = workers(&o, alice.uid, found, ELEMENTSOF(found));
+	ok(control(&o, "status", &answer));
+	ensure(n <= AT_MOST, "%zu workers of one uid: %s", n, answer);
+	ensure(strstr(answer, "opend_workers{state=\"stuck\"} ") &&
+		       !strstr(answer, "opend_workers{state=\"stuck\"} 0"),
+	       "none is stuck: %s", answer);
+	h->stop = 1;
+	sys(umount2(at("data/fuse"), MNT_FORCE | MNT_DETACH));
+	client_wait(&c);
+	client_wait(&server);
+	opend_stop(&o);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("stuck");
@@ -402,6 +470,7 @@ static Suite *suite(void)
 	ADD_ROOT(s, terminals, 60);
 	ADD(s, terminal_multiplexer, 60);
 	ADD_ROOT(s, a_worker_that_hangs_is_replaced, 120);
+	ADD_ROOT(s, who_leaves_may_hang_as_well, 120);
 	ADD_ROOT(s, an_open_that_is_never_answered, 120);
 	ADD_ROOT(s, a_flush_that_is_never_answered, 120);
 	return s;

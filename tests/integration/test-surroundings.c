@@ -342,6 +342,56 @@ START_TEST(who_is_known_has_no_unit_either)
 }
 END_TEST
 
+/* Goes on by the connection that he has. */
+static void stay_and_ask(void *arg)
+{
+	struct visit *v = arg;
+	struct raw r = raw_connect(v->socket);
+	char frame[WIRE_REQUEST_MAX];
+	int goodbye;
+
+	raw_works(&r, 1, v->file);
+	v->step = 1;
+	turn(v, 2, NULL);
+	/* It may be over already. */
+	(void)!send(r.fd, frame, raw_open(frame, 2, v->file, O_RDONLY), MSG_NOSIGNAL);
+	ensure(raw_ended(&r, &goodbye, 10000) && goodbye == WIRE_RESTART,
+	       "he is served, or told %d", goodbye);
+	raw_close(&r);
+}
+
+/* His worker is to leave already when the first rule about units comes, and gives him back only
+ * then: he was never asked for his, and a deny for it would not be among his rules. */
+START_TEST(who_was_not_asked_for_his_unit_comes_anew)
+{
+	struct visit *v = shared(sizeof *v);
+	struct client c;
+	struct opend o;
+	pid_t worker;
+
+	needs_root("stop a worker");
+	if (!peers_have_pidfds())
+		skip("this kernel has no SO_PEERPIDFD");
+	v->file = make_file(at("data/file"), 0644, alice.uid, "file\n");
+	policy("10", "allow read file %s to user %u\n", v->file, alice.uid);
+	o = OPEND();
+	v->socket = o.socket;
+	c = client_start(alice, stay_and_ask, v);
+	turn(v, 1, &c);
+	worker = only_worker(&o, alice.uid);
+	sys(kill(worker, SIGSTOP));
+	policy("20", "allow read file %s to user %u\n", at("data/other"), alice.uid);
+	ok(reload(&o));
+	policy("30", "deny any file %s to unit opend-test.service\n", v->file);
+	ok(reload(&o));
+	sys(kill(worker, SIGCONT));
+	v->step = 2;
+	client_wait(&c);
+	as(alice, ask, v);
+	opend_stop(&o);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("surroundings");
@@ -352,6 +402,7 @@ static Suite *suite(void)
 	ADD_ROOT(s, a_client_without_a_uid, 60);
 	ADD(s, a_dead_client_has_no_unit, 60);
 	ADD_ROOT(s, who_is_known_has_no_unit_either, 60);
+	ADD_ROOT(s, who_was_not_asked_for_his_unit_comes_anew, 60);
 	return s;
 }
 

@@ -95,6 +95,9 @@ static int be_successor(struct child *c, const struct child *old)
 {
 	if (!old || old->role != BIRTH_WORKER)
 		return -ESRCH;
+	/* Its rules may have been taken back since. */
+	if (old->generation != c->generation)
+		return -ESTALE;
 	c->text = malloc(old->text_len + 1);
 	if (!c->text)
 		return -ENOMEM;
@@ -260,6 +263,7 @@ int birth(struct supervisor *s, const struct question *ask, const int *fds, size
 	c->pidfd = -1;
 	c->role = ask->role;
 	c->no_policy = !s->policy;
+	c->generation = s->generation;
 	c->instance = ++s->instances;
 	LIST_INSERT_HEAD(&s->children, c, all);
 	r = c->role == BIRTH_LOBBY		       ? be_nobody(s, c)

@@ -129,7 +129,7 @@ static bool fits(const struct supervisor *s, const struct child *c, const struct
 int policy_fit(const struct supervisor *s, const struct identity *i, uint32_t instance,
 	       struct told *told)
 {
-	const struct child *c;
+	struct child *c;
 	struct part p;
 	int r = part_for(s, i, POLICY_CALLER, &p);
 
@@ -144,6 +144,7 @@ int policy_fit(const struct supervisor *s, const struct identity *i, uint32_t in
 			if (!told->instance)
 				told->instance = c->instance;
 			told->fits |= c->instance == instance;
+			c->generation = s->generation;
 		}
 	free(p.text);
 	return 0;

@@ -38,6 +38,7 @@ struct child {
 	uid_t uid;
 	gid_t gid, *groups;
 	uint32_t n_groups;
+	uint32_t generation;			/* the last that gives it these rules, as far as was asked */
 	char *text;				/* its policy */
 	size_t text_len;
 	bool no_policy;				/* born when there was none */

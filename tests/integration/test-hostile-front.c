@@ -338,6 +338,13 @@ START_TEST(a_living_worker_and_who_is_born_like_it)
 		ensure(bear(&f, BIRTH_WORKER, 0, told.instance + 8, &other) == -ESRCH,
 		       "like itself: %d, uid %u", other.result, other.uid);
 	ensure(bury(&f, told.instance) == -EBUSY, "it is buried alive");
+	/* Its rules were taken back. */
+	policy("10", "allow read under %s to user %u\n", at("data"), bob.uid);
+	ensure(ask_it(&f, (struct question){ .type = ASK_POLICY }, &(int){ STDERR_FILENO }, 1,
+		      &other) == 0,
+	       "no policy: %s", strerror(-other.result));
+	ensure(bear(&f, BIRTH_WORKER, 0, told.instance, &other) == -ESTALE,
+	       "a successor with rules of before: %d", other.result);
 	let_go(ends);
 	sys(waitpid(told.pid, NULL, 0));
 	ensure(bury(&f, told.instance) == 0, "it is not dead");

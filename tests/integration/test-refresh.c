@@ -64,6 +64,9 @@ START_TEST(a_file_made_and_renewed_under_a_living_worker)
 	renew(a->file, "second\n");
 	a->step = 4;
 	turn(a, 5, &c);
+	/* After a reload that changes nothing for her, too. */
+	policy("20", "allow read file %s to user 4711\n", a->file);
+	ok(reload(&o));
 	renew(a->file, "third\n");
 	a->step = 6;
 	turn(a, 7, &c);

@@ -386,6 +386,18 @@ static bool is_heir(const struct worker *w, const struct identity *i)
 	return i && i->worker && may_serve(i->worker) && w->heir && i->worker->instance == w->heir;
 }
 
+/* carried: something had been read from it, and has gone to w's heir. */
+static void take_back(struct server *s, const struct worker *w, struct client *c, bool carried)
+{
+	client_detach(c);
+	if (!carried)
+		client_place(s, c, 0);
+	else if (is_heir(w, c->identity))
+		client_place(s, c, DOWN_CARRIED);
+	else
+		client_turn_away(s, c, WIRE_RESTART);
+}
+
 static void take_record(struct server *s, struct worker *w, const struct up *u)
 {
 	struct client *c;
@@ -424,15 +436,8 @@ static void take_record(struct server *s, struct worker *w, const struct up *u)
 		break;
 	case UP_RELEASED:
 		c = client_find(s, w, u->cookie);
-		if (!c || !c->handed_over || w->state != WORKER_LEAVING)
-			break;
-		client_detach(c);
-		if (!u->a)
-			client_place(s, c, 0);
-		else if (is_heir(w, c->identity))
-			client_place(s, c, DOWN_CARRIED);
-		else /* what was read has gone to one who will not serve it */
-			client_turn_away(s, c, WIRE_RESTART);
+		if (c && c->handed_over && w->state == WORKER_LEAVING)
+			take_back(s, w, c, u->a);
 		break;
 	case UP_LENDER:
 		if (w->state != WORKER_BORN)

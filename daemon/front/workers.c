@@ -21,6 +21,7 @@ enum {
 	LAST_READS = 64,      /* a full pipe; whoever inherited its other end may go on writing */
 	LEAVE_USEC = 5000000, /* its own deadline is 2 s; it may not keep it */
 	STUCK_USEC = 5000000,
+	BIRTH_USEC = 20000000, /* on a machine that has better things to do; in one call: as above */
 	STUCK_KILL_USEC = 30000000,
 };
 
@@ -549,7 +550,7 @@ static void watch_over(struct server *s, struct worker *w, uint64_t now)
 	bool stuck = busy && busy < now && now - busy > STUCK_USEC;
 	struct client *c;
 
-	stuck |= w->state == WORKER_BORN && now - w->born > STUCK_USEC;
+	stuck |= w->state == WORKER_BORN && now - w->born > BIRTH_USEC;
 	if (stuck && !w->stuck_since && w->state != WORKER_LEAVING) {
 		say_event(MESSAGE_ID_STUCK, LOG_WARNING,
 			  "worker %d of uid %u is stuck; a fresh one serves whoever comes", w->pid,

@@ -98,7 +98,10 @@ static int pin(struct worker *w, struct pinned_base *p, int ruleset, uint64_t ha
 	struct stat st;
 
 	lender_raise(w);
+	/* A dead file server is somebody's base, too. */
+	atomic_store_explicit(&w->stats->busy_since_ms, now_ms(), memory_order_relaxed);
 	fd = (int)syscall(SYS_openat2, AT_FDCWD, p->base->path, &how, sizeof how);
+	atomic_store_explicit(&w->stats->busy_since_ms, 0, memory_order_relaxed);
 	lender_lower(w);
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		remember(w, &(struct stat){ .st_ino = 0 });

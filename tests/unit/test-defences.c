@@ -38,9 +38,11 @@ static void skip(const char *test, const char *reason)
 static void be_worker(enum birth_role role, const char *policy)
 {
 	static const struct policy_options options = { .units = true, .origins = true };
+	static struct stats stats;
 	struct diags diags = { 0 };
 
 	w = (struct worker){ .birth = { .role = role, .landlock_max = UINT32_MAX, .max_conns = 4 },
+			     .stats = &stats,
 			     .rules_fd = -1,
 			     .epoll = -1,
 			     .lender.fd = -1,

@@ -187,12 +187,15 @@ static bool worth_polling(void)
 	       !quota_is_set();
 }
 
-static void add_door(struct args *a, const struct door *d)
+/* Nobody who came by a door that the supervisor does not know would be served. */
+static int add_door(struct args *a, const struct door *d)
 {
 	char name[SOCKET_NAME_MAX];
+	int r = socket_name(d->fd, name);
 
-	if (socket_name(d->fd, name) == 0)
+	if (r == 0)
 		add(a, 'd', name);
+	return r;
 }
 
 static void add_socket(struct args *a, const struct door *d)
@@ -201,9 +204,10 @@ static void add_socket(struct args *a, const struct door *d)
 	add(a, 's', d->lock_path);
 }
 
-static void make_args(const struct server *s, uid_t audit_uid, gid_t audit_gid, struct args *a)
+static int make_args(const struct server *s, uid_t audit_uid, gid_t audit_gid, struct args *a)
 {
 	char text[64];
+	int r = 0;
 
 	a->list[a->n++] = (char *)"opend-supervisor";
 	if (s->system) {
@@ -226,11 +230,12 @@ static void make_args(const struct server *s, uid_t audit_uid, gid_t audit_gid, 
 		add(a, 'p', s->opt.policy[i]);
 	for (size_t i = 0; s->opt.config[i]; i++)
 		add(a, 'c', s->opt.config[i]);
-	for (size_t i = 0; i < s->n_doors; i++) {
-		add_door(a, &s->doors[i]);
+	for (size_t i = 0; r == 0 && i < s->n_doors; i++) {
+		r = add_door(a, &s->doors[i]);
 		add_socket(a, &s->doors[i]);
 	}
 	add_socket(a, &s->control);
+	return r;
 }
 
 /* Opened before we become somebody who may not reach them. */
@@ -309,10 +314,10 @@ int privilege_setup(struct server *s)
 	/* Inherited by all that is ours. */
 	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		r = -errno;
-	if (r == 0) {
-		make_args(s, audit_uid, audit_gid, &args);
+	if (r == 0)
+		r = make_args(s, audit_uid, audit_gid, &args);
+	if (r == 0)
 		r = start_supervisor(s, opened, &args);
-	}
 	for (size_t i = 1; i < args.n; i++)
 		free(args.list[i]);
 	for (size_t i = 0; i < N_OPENED; i++)

@@ -21,7 +21,8 @@ enum {
 	LAST_READS = 64,      /* a full pipe; whoever inherited its other end may go on writing */
 	LEAVE_USEC = 5000000, /* its own deadline is 2 s; it may not keep it */
 	STUCK_USEC = 5000000,
-	BIRTH_USEC = 20000000, /* on a machine that has better things to do; in one call: as above */
+	BIRTH_USEC =
+		20000000, /* on a machine that has better things to do; in one call: as above */
 	STUCK_KILL_USEC = 30000000,
 };
 

@@ -335,6 +335,8 @@ START_TEST(who_is_known_has_no_unit_either)
 	turn(w, 1, &c);
 	sys(kill(o.pid, SIGCONT));
 	client_wait(&c);
+	/* Who lives is asked, and served, though the other goes on. */
+	as(alice, ask, v);
 	sys(kill(worker, SIGKILL));
 	client_wait(&known);
 	as(alice, ask, v);

@@ -48,7 +48,8 @@ static int hear_adoption(void)
 {
 	struct down d;
 
-	while (hear(&d, WAIT))
+	/* To whatever it is told it answers as opend would have it. */
+	for (; hear(&d, WAIT); say(UP_SETTLED, 0))
 		if (d.type == DOWN_ADOPT)
 			return ADOPTED;
 	return NOTHING;

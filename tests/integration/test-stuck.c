@@ -407,7 +407,7 @@ END_TEST
  */
 static void leave_many_behind(void *arg)
 {
-	enum { ROUNDS = 10, ROUND_MSEC = 1300 }; /* a refresh a second */
+	enum { ROUNDS = 16, ROUND_MSEC = 1300 }; /* a refresh a second */
 	struct hanging *h = arg;
 	char frame[WIRE_REQUEST_MAX], *fresh = text("%s.new", h->plain);
 	struct raw r = raw_connect(h->socket);

@@ -19,6 +19,7 @@
 #include <systemd/sd-event.h>
 #include "ask.h"
 #include "control.h"
+#include "peer.h"
 #include "policy/settings.h"
 #include "stats.h"
 #include "util.h"
@@ -68,9 +69,7 @@ struct account {
 /* Who came, as the supervisor told. Kept while a worker or a client refers to it. */
 struct identity {
 	uint32_t number;			/* its name there */
-	uid_t uid;
-	gid_t gid, *groups;
-	uint32_t n_groups;
+	struct credentials is;
 	bool unit_asked;
 	const struct door *door;
 	char unit[176];

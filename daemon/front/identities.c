@@ -7,7 +7,6 @@
 #include <search.h>
 #include <sys/socket.h>
 #include "front.h"
-#include "peer.h"
 
 enum { IDENTITIES_KEPT = 8 /* of a uid, for when it comes back */ };
 
@@ -65,27 +64,9 @@ static int by_credentials(const void *pa, const void *pb)
 {
 	const struct identity *a = pa, *b = pb;
 
-	if (a->uid != b->uid)
-		return a->uid < b->uid ? -1 : 1;
-	if (a->gid != b->gid)
-		return a->gid < b->gid ? -1 : 1;
-	if (a->n_groups != b->n_groups)
-		return a->n_groups < b->n_groups ? -1 : 1;
 	if (a->door != b->door)
 		return a->door < b->door ? -1 : 1;
-	return a->n_groups ? memcmp(a->groups, b->groups, a->n_groups * sizeof *a->groups) : 0;
-}
-
-/* The kernel's word, for comparing it with what it said before. */
-static int look_at_peer(int fd, const struct door *door, struct identity *ret)
-{
-	struct ucred peer = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
-	socklen_t len = sizeof peer;
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return -errno;
-	*ret = (struct identity){ .uid = peer.uid, .gid = peer.gid, .door = door };
-	return peer_groups(fd, &ret->groups, &ret->n_groups);
+	return credentials_compare(&a->is, &b->is);
 }
 
 static struct identity *find(const struct server *s, const struct identity *seen)
@@ -107,10 +88,8 @@ static struct identity *remember(struct server *s, const struct told *told, stru
 		return NULL;
 	}
 	i->number = told->identity;
-	i->uid = seen->uid;
-	i->gid = seen->gid;
-	i->groups = take_ptr(seen->groups);
-	i->n_groups = seen->n_groups;
+	i->is = seen->is;
+	seen->is.groups = NULL;
 	i->door = seen->door;
 	i->unit_asked = told->unit_asked;
 	memcpy(i->unit, told->unit, sizeof i->unit);
@@ -143,14 +122,14 @@ static struct identity *ask_for(struct server *s, int fd, struct identity *seen)
 
 struct identity *identity_of(struct server *s, int fd, const struct door *door)
 {
-	struct identity seen = { .number = 0 }, *i = NULL;
+	struct identity seen = { .door = door }, *i = NULL;
 
-	if (look_at_peer(fd, door, &seen) == 0) {
+	if (credentials_of_peer(fd, &seen.is) == 0) {
 		i = find(s, &seen);
 		if (!i)
 			i = ask_for(s, fd, &seen);
 	}
-	free(seen.groups);
+	credentials_deinit(&seen.is);
 	return i;
 }
 
@@ -179,6 +158,6 @@ void identity_release(struct server *s, struct identity *i)
 	forget(s, i->number);
 	i->account->n_identities--;
 	account_release(s, i->account);
-	free(i->groups);
+	credentials_deinit(&i->is);
 	free(i);
 }

@@ -40,7 +40,7 @@ static int lender_new(struct server *s, struct worker *w)
 		return -ESRCH;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) < 0)
 		return -errno;
-	r = worker_new(s, BIRTH_LENDER, i->uid, i->number, 0, &lender);
+	r = worker_new(s, BIRTH_LENDER, i->is.uid, i->number, 0, &lender);
 	c = r < 0 ? NULL : client_new(s);
 	if (!c) {
 		/* Whom nobody borrows from nobody would end. */

@@ -296,7 +296,7 @@ static void wait_for_supervisor(struct server *s)
 	if (pidfd >= 0 && poll(&p, 1, SUPERVISOR_MS) == 0)
 		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 	else
-		waitpid(s->supervisor_pid, NULL, pidfd < 0 ? WNOHANG : 0);
+		waitpid(s->supervisor_pid, NULL, WNOHANG);
 }
 
 /* True when it has removed our sockets' files. */

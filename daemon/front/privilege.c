@@ -14,7 +14,6 @@
 #include <sys/socket.h>
 #include <syslog.h>
 #include "front.h"
-#include "peer.h"
 #include "quota.h"
 
 /* exec.c, of the supervisor's room. */

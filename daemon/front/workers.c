@@ -326,9 +326,9 @@ static int lobby_born(struct server *s, struct worker **ret)
 
 static int worker_born(struct server *s, const struct identity *i, struct worker **ret)
 {
-	int r = backoff_holds(s, i->uid) ? WIRE_RESOURCES : over_quota(s, i->account);
+	int r = backoff_holds(s, i->is.uid) ? WIRE_RESOURCES : over_quota(s, i->account);
 
-	return r ? r : worker_new(s, BIRTH_WORKER, i->uid, i->number, 0, ret);
+	return r ? r : worker_new(s, BIRTH_WORKER, i->is.uid, i->number, 0, ret);
 }
 
 int worker_for(struct server *s, struct identity *i, struct worker **ret)

@@ -54,7 +54,7 @@ void child_bury(struct child *c)
 {
 	LIST_REMOVE(c, all);
 	close_fd(c->pidfd);
-	free(c->groups);
+	credentials_deinit(&c->is);
 	free(c->text);
 	free(c);
 }
@@ -64,30 +64,25 @@ int child_kill(const struct child *c)
 	return syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0) < 0 ? -errno : 0;
 }
 
-static int be_like(struct child *c, uid_t uid, gid_t gid, const gid_t *groups, uint32_t n)
+static int be_like(struct child *c, const struct credentials *who)
 {
-	c->uid = uid;
-	c->gid = gid;
-	c->n_groups = n;
-	c->groups = malloc((n + 1) * sizeof *groups);
-	if (!c->groups)
+	c->is = *who;
+	c->is.groups = malloc((who->n_groups + 1) * sizeof *who->groups);
+	if (!c->is.groups)
 		return -ENOMEM;
-	if (n)
-		memcpy(c->groups, groups, n * sizeof *groups);
+	memcpy(c->is.groups, who->groups, who->n_groups * sizeof *who->groups);
 	return 0;
 }
 
 /* The lobby is nobody: as few rights as an id that owns nothing, or our own in a private opend. */
 static int be_nobody(const struct supervisor *s, struct child *c)
 {
-	_cleanup_free_ gid_t *groups = NULL;
-	int n = s->system ? 0 : getgroups(0, NULL);
+	int r = credentials_own(&c->is);
 
-	groups = calloc((size_t)n + 1, sizeof *groups);
+	if (s->system)
+		c->is.n_groups = 0;
 	c->text = strdup("");
-	if (!groups || !c->text || getgroups(n, groups) < 0)
-		return -ENOMEM;
-	return be_like(c, geteuid(), getegid(), groups, (uint32_t)n);
+	return c->text ? r : -ENOMEM;
 }
 
 /* One whose Landlock domain is out of date gets a successor that is the same. */
@@ -103,7 +98,7 @@ static int be_successor(struct child *c, const struct child *old)
 		return -ENOMEM;
 	memcpy(c->text, old->text, old->text_len);
 	c->text_len = old->text_len;
-	return be_like(c, old->uid, old->gid, old->groups, old->n_groups);
+	return be_like(c, &old->is);
 }
 
 static int be_client(const struct supervisor *s, struct child *c, uint32_t identity)
@@ -122,7 +117,7 @@ static int be_client(const struct supervisor *s, struct child *c, uint32_t ident
 	/* Nobody becomes somebody without a rule for it. */
 	if (c->role == BIRTH_LENDER ? !s->system || p.n_root == 0 : p.n == 0)
 		return -ENOENT;
-	return be_like(c, i->uid, i->gid, i->groups, i->n_groups);
+	return be_like(c, &i->is);
 }
 
 /* Does some `as root` rule of this text write or create? Asked of the compiled text, not of its
@@ -151,10 +146,10 @@ static int write_certificate(const struct supervisor *s, const struct child *c)
 		.version = CONTROL_VERSION,
 		.role = c->role,
 		.switch_ids = s->system,
-		.uid = nobody && s->system ? c->slot : c->uid,
-		.gid = nobody && s->system ? c->slot : c->gid,
+		.uid = nobody && s->system ? c->slot : c->is.uid,
+		.gid = nobody && s->system ? c->slot : c->is.gid,
 		.slot = c->slot,
-		.n_groups = c->n_groups,
+		.n_groups = c->is.n_groups,
 		.policy_len = (uint32_t)c->text_len,
 		.rules_len = (uint32_t)s->rules_len,
 		.generation = s->generation,
@@ -169,12 +164,12 @@ static int write_certificate(const struct supervisor *s, const struct child *c)
 		.no_policy = c->no_policy,
 	};
 	_cleanup_close_ int fd = memfd_create("opend-birth", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	size_t groups = c->n_groups * sizeof *c->groups;
+	size_t groups = c->is.n_groups * sizeof *c->is.groups;
 
 	if (fd < 0)
 		return -errno;
 	if (write(fd, &b, sizeof b) != sizeof b ||
-	    write(fd, c->groups, groups) != (ssize_t)groups ||
+	    write(fd, c->is.groups, groups) != (ssize_t)groups ||
 	    write(fd, c->text, c->text_len) != (ssize_t)c->text_len ||
 	    (s->rules && write(fd, s->rules, s->rules_len) != (ssize_t)s->rules_len))
 		return -EIO;
@@ -197,7 +192,7 @@ be_born(const struct supervisor *s, const struct child *c, const int *fds, size_
 	char title[32];
 	char *const argv[] = { (char *)"opend-worker", (char *)roles[c->role], title, NULL };
 
-	snprintf(title, sizeof title, "uid=%u", c->role == BIRTH_LOBBY ? c->slot : c->uid);
+	snprintf(title, sizeof title, "uid=%u", c->role == BIRTH_LOBBY ? c->slot : c->is.uid);
 	if (privilege_hand_on(s->system, c->role == BIRTH_LENDER, writes(c)) < 0)
 		_exit(125);
 	child_exec(ASK_FD_WORKER_EXE, ASK_FD_NULL, fds, n, argv, false);
@@ -279,7 +274,7 @@ int birth(struct supervisor *s, const struct question *ask, const int *fds, size
 	}
 	told->instance = c->instance;
 	told->slot = c->slot;
-	told->uid = c->uid;
-	told->gid = c->gid;
+	told->uid = c->is.uid;
+	told->gid = c->is.gid;
 	return 0;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Who came: the kernel's word, recorded when the peer connected (SO_PEERCRED, SO_PEERGROUPS,
- * unix(7)). Every id starts as -1, so that a lookup that fails never looks like root. The front
- * names identities by number, and so can name only those whose connection it has shown. */
+ * Who came: the kernel's word, recorded when the peer connected (common/peer.h). The front names
+ * identities by number, and so can name only those whose connection it has shown. */
 #include <errno.h>
 #include <poll.h>
 #include <search.h>
@@ -9,7 +8,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <systemd/sd-login.h>
-#include "peer.h"
 #include "supervisor.h"
 
 enum {
@@ -72,16 +70,10 @@ static int peer_unit(int fd, char *unit, size_t size)
 static int compare(const void *pa, const void *pb)
 {
 	const struct identity *a = pa, *b = pb;
-	int r = strcmp(a->door, b->door);
+	int r = credentials_compare(&a->is, &b->is);
 
-	if (a->uid != b->uid)
-		return a->uid < b->uid ? -1 : 1;
-	if (a->gid != b->gid)
-		return a->gid < b->gid ? -1 : 1;
-	if (a->n_groups != b->n_groups)
-		return a->n_groups < b->n_groups ? -1 : 1;
-	if (r == 0 && a->n_groups)
-		r = memcmp(a->groups, b->groups, a->n_groups * sizeof *a->groups);
+	if (r == 0)
+		r = strcmp(a->door, b->door);
 	if (r == 0)
 		r = (int)a->unit_asked - (int)b->unit_asked;
 	return r ? r : strcmp(a->unit, b->unit);
@@ -92,12 +84,18 @@ struct identity *identity_find(const struct supervisor *s, uint32_t number)
 	return number - 1 < s->n_identities ? s->identities[number - 1] : NULL;
 }
 
+static void identity_free(struct identity *i)
+{
+	if (i)
+		credentials_deinit(&i->is);
+	free(i);
+}
+
 void identity_forget(struct supervisor *s, struct identity *i)
 {
 	tdelete(i, &s->by_credentials, compare);
 	s->identities[i->number - 1] = NULL;
-	free(i->groups);
-	free(i);
+	identity_free(i);
 }
 
 static int number(struct supervisor *s, struct identity *i)
@@ -121,33 +119,23 @@ static int number(struct supervisor *s, struct identity *i)
 	return 0;
 }
 
-/* Keeps what is new of `wanted`, and takes its groups in any case. */
-static int remember(struct supervisor *s, struct identity *wanted, struct identity **ret)
+/* *i becomes who is the same, if we know one. */
+static int remember(struct supervisor *s, struct identity **i)
 {
-	struct identity **found = tfind(wanted, &s->by_credentials, compare), *copy;
-	int r = -ENOMEM;
+	struct identity **found = tfind(*i, &s->by_credentials, compare);
+	int r;
 
 	if (found) {
-		free(wanted->groups);
-		*ret = *found;
+		identity_free(*i);
+		*i = *found;
 		return 0;
 	}
-	copy = malloc(sizeof *copy);
-	if (copy) {
-		*copy = *wanted;
-		r = number(s, copy);
-	}
-	if (r == 0 && !tsearch(copy, &s->by_credentials, compare)) {
-		s->identities[copy->number - 1] = NULL;
+	r = number(s, *i);
+	if (r == 0 && !tsearch(*i, &s->by_credentials, compare)) {
+		s->identities[(*i)->number - 1] = NULL;
 		r = -ENOMEM;
 	}
-	if (r < 0) {
-		free(wanted->groups);
-		free(copy);
-		return r;
-	}
-	*ret = copy;
-	return 0;
+	return r;
 }
 
 /* Did somebody connect, to us? Of a socket on which connect(2) was called, and of one that listens,
@@ -169,37 +157,35 @@ static bool somebody_came(const struct supervisor *s, int fd)
 	return false;
 }
 
-int peer_identity(struct supervisor *s, int fd, const char *door, struct told *told)
+static int look_at(const struct supervisor *s, int fd, const char *door, struct identity *ret)
 {
-	struct ucred peer = { .pid = -1, .uid = (uid_t)-1, .gid = (gid_t)-1 };
-	struct identity wanted = { .number = 0 }, *i = NULL;
-	socklen_t len = sizeof peer;
-	int r;
+	int r = credentials_of_peer(fd, &ret->is);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return -errno;
-	if (s->system && !somebody_came(s, fd))
-		return -EACCES;
-	if (peer.uid == (uid_t)-1 || peer.gid == (gid_t)-1 ||
-	    (s->in_userns && (peer.uid == OVERFLOW_ID || peer.gid == OVERFLOW_ID)))
-		return -EACCES;
-	wanted.uid = peer.uid;
-	wanted.gid = peer.gid;
-	memcpy(wanted.door, door, sizeof wanted.door);
-	if (units_matter(s)) {
-		r = peer_unit(fd, wanted.unit, sizeof wanted.unit);
-		if (r < 0)
-			return r;
-		wanted.unit_asked = true;
-	}
-	r = peer_groups(fd, &wanted.groups, &wanted.n_groups);
-	if (r == 0)
-		r = remember(s, &wanted, &i);
 	if (r < 0)
 		return r;
+	if ((s->system && !somebody_came(s, fd)) || ret->is.uid == (uid_t)-1 ||
+	    ret->is.gid == (gid_t)-1 ||
+	    (s->in_userns && (ret->is.uid == OVERFLOW_ID || ret->is.gid == OVERFLOW_ID)))
+		return -EACCES;
+	memcpy(ret->door, door, sizeof ret->door);
+	ret->unit_asked = units_matter(s);
+	return ret->unit_asked ? peer_unit(fd, ret->unit, sizeof ret->unit) : 0;
+}
+
+int peer_identity(struct supervisor *s, int fd, const char *door, struct told *told)
+{
+	struct identity *i = calloc(1, sizeof *i);
+	int r = i ? look_at(s, fd, door, i) : -ENOMEM;
+
+	if (r == 0)
+		r = remember(s, &i);
+	if (r < 0) {
+		identity_free(i);
+		return r;
+	}
 	told->identity = i->number;
-	told->uid = i->uid;
-	told->gid = i->gid;
+	told->uid = i->is.uid;
+	told->gid = i->is.gid;
 	told->unit_asked = i->unit_asked;
 	memcpy(told->unit, i->unit, sizeof told->unit);
 	return 0;

@@ -81,26 +81,18 @@ bool units_matter(const struct supervisor *s)
 /* A private opend is its user and becomes nobody else; whoever differs gets the lobby. */
 static bool can_be(const struct supervisor *s, const struct identity *i)
 {
-	_cleanup_free_ gid_t *groups = NULL;
-	int n;
+	_cleanup_(credentials_deinit) struct credentials own = { .uid = (uid_t)-1 };
 
-	if (s->system)
-		return true;
-	n = getgroups(0, NULL);
-	if (i->uid != geteuid() || i->gid != getegid() || n != (int)i->n_groups)
-		return false;
-	groups = calloc((size_t)n + 1, sizeof *groups);
-	return groups && getgroups(n, groups) == n &&
-	       (n == 0 || memcmp(groups, i->groups, (size_t)n * sizeof *groups) == 0);
+	return s->system || (credentials_own(&own) == 0 && credentials_compare(&own, &i->is) == 0);
 }
 
 int part_for(const struct supervisor *s, const struct identity *i, enum policy_part which,
 	     struct part *ret)
 {
-	const struct policy_subject who = { .uid = i->uid,
-					    .gid = i->gid,
-					    .groups = i->groups,
-					    .n_groups = i->n_groups,
+	const struct policy_subject who = { .uid = i->is.uid,
+					    .gid = i->is.gid,
+					    .groups = i->is.groups,
+					    .n_groups = i->is.n_groups,
 					    .unit = i->unit[0] ? i->unit : NULL,
 					    .via = i->door[0] ? i->door : NULL };
 
@@ -122,8 +114,7 @@ static bool fits(const struct supervisor *s, const struct child *c, const struct
 		return false;
 	if (p->n == 0 || c->role == BIRTH_LOBBY)
 		return p->n == 0 && c->role == BIRTH_LOBBY;
-	return c->uid == i->uid && c->gid == i->gid && c->n_groups == i->n_groups &&
-	       memcmp(c->groups, i->groups, i->n_groups * sizeof *i->groups) == 0;
+	return credentials_compare(&c->is, &i->is) == 0;
 }
 
 int policy_fit(const struct supervisor *s, const struct identity *i, uint32_t instance,

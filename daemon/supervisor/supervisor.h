@@ -15,6 +15,7 @@
 #include <sys/types.h>
 #include "ask.h"
 #include "control.h"
+#include "peer.h"
 #include "policy/policy.h"
 #include "util.h"
 
@@ -23,9 +24,7 @@ enum { LISTS_MAX = 32 };
 /* Who came, by the kernel's word. Kept until the front forgets it. */
 struct identity {
 	uint32_t number;
-	uid_t uid;
-	gid_t gid, *groups;
-	uint32_t n_groups;
+	struct credentials is;
 	bool unit_asked;			/* unit is what the kernel said, "" for none */
 	char door[64], unit[176];
 };
@@ -35,9 +34,7 @@ struct child {
 	uint32_t instance, slot;
 	enum birth_role role;
 	int pidfd;
-	uid_t uid;
-	gid_t gid, *groups;
-	uint32_t n_groups;
+	struct credentials is;
 	uint32_t generation;			/* the last that gives it these rules, as far as was asked */
 	char *text;				/* its policy */
 	size_t text_len;

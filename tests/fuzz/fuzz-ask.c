@@ -307,7 +307,7 @@ static void was_born(struct world *x, const struct question *ask, const struct t
 	if (ask->role == ASK_ROLE_AUDIT)
 		return;
 	REQUIRE(c && c->role == ask->role && told->instance > x->last);
-	REQUIRE(c->uid == told->uid && c->gid == told->gid && c->slot == told->slot);
+	REQUIRE(c->is.uid == told->uid && c->is.gid == told->gid && c->slot == told->slot);
 	REQUIRE(c->role == BIRTH_LOBBY ? c->text_len == 0 : c->text_len > 0);
 	if (c->role == BIRTH_LOBBY)
 		REQUIRE(told->uid == geteuid());

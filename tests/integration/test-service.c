@@ -132,6 +132,22 @@ START_TEST(neither_half_goes_on_alone)
 }
 END_TEST
 
+/* A supervisor that does not answer is as good as none; at the end nobody waits long for it. */
+START_TEST(a_supervisor_that_hangs)
+{
+	struct opend o = OPEND();
+	pid_t supervisor = supervisor_of(&o);
+	int status;
+
+	sys(kill(supervisor, SIGSTOP));
+	sys(kill(o.pid, SIGTERM));
+	ensure(within(10000, waitpid(o.pid, &status, WNOHANG) == o.pid), "opend hangs, too");
+	ensure(WIFEXITED(status), "status %#x", (unsigned)status);
+	close_fd(o.notify);
+	no_process_left();
+}
+END_TEST
+
 /* ---- the beginning ---- */
 
 static int exit_status(struct opend *o)
@@ -532,6 +548,7 @@ static Suite *suite(void)
 	ADD(s, sigterm_with_a_client, 30);
 	ADD(s, a_killed_supervisor_and_what_it_leaves, 30);
 	ADD(s, neither_half_goes_on_alone, 30);
+	ADD(s, a_supervisor_that_hangs, 30);
 	ADD(s, a_live_socket_is_not_stolen, 30);
 	ADD(s, what_is_no_socket_is_not_replaced, 30);
 	ADD(s, a_directory_that_others_may_write, 30);

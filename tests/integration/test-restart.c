@@ -21,6 +21,7 @@ struct manager {
 	} kept[STORE_MAX];
 	size_t n_kept;
 	bool polled; /* something was to be looked at meanwhile */
+	bool slow;   /* says of nothing that it has been seen to */
 	char socket[108];
 };
 
@@ -133,7 +134,7 @@ static bool take_message(struct manager *m, const struct opend *o, bool *ret_rea
 		return true;
 	}
 	/* BARRIER=1: closed when all that came before has been seen to. */
-	for (size_t i = 0; i < n_fds; i++)
+	for (size_t i = 0; i < n_fds && !m->slow; i++)
 		close_fd(fds[i]);
 	return true;
 }
@@ -449,6 +450,22 @@ START_TEST(whose_door_is_gone_is_told)
 }
 END_TEST
 
+/* As long as the manager may hold it, too, somebody could find it in the store once more. */
+START_TEST(what_is_not_taken_out_is_not_served)
+{
+	struct restart r;
+	struct opend o;
+
+	needs_passrights();
+	r = stop_under(be_sent_away, 1);
+	r.m.slow = true;
+	o = begin(&r.m);
+	client_wait(&r.c);
+	r.m.slow = false;
+	manager_end(&r.m, &o);
+}
+END_TEST
+
 /* A client who came before opend could forbid it may have queued what lingers: the manager, PID 1,
  * would be the last to hold it. */
 START_TEST(where_something_may_be_queued_nothing_is_kept)
@@ -529,6 +546,7 @@ static Suite *suite(void)
 	ADD(s, where_there_is_no_store_clients_are_told, 60);
 	ADD(s, who_finds_no_room_is_told, 60);
 	ADD(s, whose_door_is_gone_is_told, 60);
+	ADD(s, what_is_not_taken_out_is_not_served, 60);
 	ADD(s, where_something_may_be_queued_nothing_is_kept, 60);
 	ADD(s, who_reads_nothing_holds_nobody_up, 60);
 	return s;

@@ -27,13 +27,15 @@ static uint64_t coarse_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* Whole or not at all: a record is smaller than PIPE_BUF. Blocks while opend is behind. */
+/* Whole or not at all: a record is smaller than PIPE_BUF. Blocks while opend is behind. What opend
+ * has not been told it would wait for; where we end, another takes our place. */
 void up_send(uint32_t type, uint32_t a, uint32_t b, uint64_t cookie)
 {
 	const struct up u = { .type = type, .a = a, .b = b, .cookie = cookie };
 
-	while (write(WORKER_FD_UP, &u, sizeof u) < 0 && errno == EINTR)
-		;
+	while (write(WORKER_FD_UP, &u, sizeof u) < 0)
+		if (errno != EINTR)
+			_exit(EXIT_FAILURE);
 }
 
 /* One packet of opend. Returns false at its end of file. */

@@ -425,6 +425,14 @@ static struct battle *prepare(void)
 	return b;
 }
 
+/* Who has nothing to do stays, however long an attack takes. */
+static struct opend start(void)
+{
+	return opend_start("--config",
+			   make_file(at("run/opend.conf"), 0644, 0, "set idle-seconds 3600\n"),
+			   NULL);
+}
+
 static void twice(struct opend *o, struct battle *b, const char *name, attack_fn *attack,
 		  const struct who *attackers, size_t n)
 {
@@ -445,7 +453,7 @@ static void twice(struct opend *o, struct battle *b, const char *name, attack_fn
 static void endure(const char *name, attack_fn *attack)
 {
 	struct battle *b = prepare();
-	struct opend o = OPEND();
+	struct opend o = start();
 
 	b->socket = o.socket;
 	twice(&o, b, name, attack, &alice, 1);
@@ -560,7 +568,7 @@ START_TEST(a_reload_of_many_rules_hurts_nobody)
 	for (int i = 0; i < RULES; i++)
 		fprintf(f, "allow read file %s/%d to user %d\n", at("data"), i, 2000 + i % 100);
 	sys(fclose(f));
-	o = OPEND();
+	o = start();
 	b->socket = o.socket;
 	victim = client_start(bob, go_on_opening, b);
 	ensure(within(20000, atomic_load(&b->ready) || !alive(victim.pid)), "it does not begin");

@@ -157,6 +157,12 @@ static char *config(void)
 	return make_file(at("run/opend.conf"), 0644, 0, "set idle-seconds 3600\n");
 }
 
+/* Among a thousand on one emulated processor a worker runs so rarely that it is taken for stuck. */
+static int as_many_as_can_run(void)
+{
+	return patience(1) < 10 ? CLIENTS : CLIENTS / 5;
+}
+
 START_TEST(a_thousand_clients_of_twenty_uids)
 {
 	struct crowd *c;
@@ -173,7 +179,7 @@ START_TEST(a_thousand_clients_of_twenty_uids)
 	opend_check_idle(&o);
 	before = count_all(&o);
 	ensure(before.n >= UIDS, "%zu processes", before.n);
-	run_crowd(c, UIDS, CLIENTS);
+	run_crowd(c, UIDS, as_many_as_can_run());
 	ensure(within(10000, back_to(&o, &before)),
 	       "descriptors: %d, were %d; processes: %zu, were %zu", count_fds(o.pid),
 	       before.supervisor, count_all(&o).n, before.n);

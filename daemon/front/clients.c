@@ -162,9 +162,9 @@ void client_turn_away(struct server *s, struct client *c, int reason)
 	client_close(s, c);
 }
 
-/* Finds c, which has no worker, one. A client who cannot be served is told so. Near the end the
- * next opend may have one. */
-void client_place(struct server *s, struct client *c, uint32_t carried)
+/* A client who cannot be served is told so, and has no worker. Near the end the next opend may have
+ * one. */
+static struct worker *place(struct server *s, struct client *c, uint32_t carried)
 {
 	/* Before it was handed over: what had been read is with one who is no more. */
 	const bool lost = c->flags & DOWN_CARRIED;
@@ -173,14 +173,26 @@ void client_place(struct server *s, struct client *c, uint32_t carried)
 
 	c->flags |= carried;
 	if (!lost && s->stopping && store_keep(s, c))
-		return;
+		return NULL;
 	if (!lost && !s->stopping && c->identity)
 		reason = worker_for(s, c->identity, &w);
 	if (reason != 0) {
 		client_turn_away(s, c, reason < 0 ? WIRE_RESOURCES : reason);
-		return;
+		return NULL;
 	}
 	client_attach(w, c);
+	return w;
+}
+
+/* A reload that took its worker away is over when the next one serves it. */
+void client_place(struct server *s, struct client *c, uint32_t carried)
+{
+	struct worker *w = place(s, c, carried);
+
+	if (!w || w->state != WORKER_BORN || w->awaited)
+		return;
+	w->awaited = true;
+	reload_unsettled(s, w);
 }
 
 void client_welcome(struct server *s, struct identity *i, int consume_fd, bool no_rights)
@@ -198,5 +210,5 @@ void client_welcome(struct server *s, struct identity *i, int consume_fd, bool n
 	c->flags = no_rights ? DOWN_NO_RIGHTS : 0;
 	i->n_clients++;
 	i->account->n_clients++;
-	client_place(s, c, 0);
+	place(s, c, 0);
 }

@@ -91,8 +91,9 @@ int do_reload(struct server *s, FILE *out)
 
 /* ---- replies ---- */
 
-/* A reload is over when no worker answers by the old policy any more; that is told then, and after
- * SETTLE_USEC even where one does not say so, because it hangs. */
+/* A reload is over when no worker answers by the old policy any more, and those serve who came in
+ * their place: so reloads that come one upon the other let everybody be served in between. That is
+ * told then, and after SETTLE_USEC even where one does not say so, because it hangs. */
 struct reply {
 	struct server *server;
 	int fd, memfd;
@@ -153,8 +154,8 @@ static int on_late(sd_event_source *source, uint64_t usec, void *data)
 	(void)source;
 	(void)usec;
 	fprintf(r->out,
-		"%u workers do not answer, and may go on by the policy before until they "
-		"are killed.\n",
+		"%u workers do not answer: their clients wait, or are served by the policy "
+		"before until those are killed.\n",
 		r->server->n_unsettled);
 	LIST_REMOVE(r, all);
 	reply_send(r);

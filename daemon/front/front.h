@@ -93,6 +93,7 @@ struct worker {
 	uint64_t served;			/* usec: since when; 0: it has never been READY */
 	bool dead;				/* only its last records are left */
 	uint32_t unsettled;			/* how much it was told of what is in force, and has not answered */
+	bool awaited;				/* until it is READY, too: another's clients wait for it */
 	int down, up, audit;			/* audit: reading end, for an opend-audit to come */
 	const struct stats *stats;		/* its page; a worker's word */
 	struct account *account;		/* who pays for it; NULL: everybody (lobby) */
@@ -285,9 +286,9 @@ int control_serve(struct server *s);
 int control_ask(const char *path, const char *word, FILE *out);
 int policy_reload(struct server *s, int report_fd);
 int do_reload(struct server *s, FILE *out);
-/* A worker has been told of what is in force, to which it will say SETTLED. */
+/* A worker has been told of what is in force, to which it will say SETTLED; or is awaited. */
 void reload_unsettled(struct server *s, struct worker *w);
-/* It has said so n times, or is no more. */
+/* It has said so n times, or READY; or is no more. */
 void reload_settled(struct server *s, struct worker *w, uint32_t n);
 /* status.c */
 int do_status(struct server *s, FILE *out);

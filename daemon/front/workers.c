@@ -158,6 +158,13 @@ int down_send(struct worker *w, struct down *d, int fd)
 	return r < 0 ? r : 0;
 }
 
+static void no_longer_awaited(struct server *s, struct worker *w)
+{
+	if (w->awaited)
+		reload_settled(s, w, 1);
+	w->awaited = false;
+}
+
 /* Its identities look for another worker when they next need one; whoever was waiting for it needs
  * one now. */
 void leave(struct server *s, struct worker *w, enum down_type how, int successor_end)
@@ -172,6 +179,7 @@ void leave(struct server *s, struct worker *w, enum down_type how, int successor
 	w->left = now_usec();
 	w->heir = w->successor ? w->successor->instance : 0;
 	reload_unsettled(s, w);
+	no_longer_awaited(s, w);
 	if (w->account)
 		w->account->n_serving--;
 	lender_gone(w);
@@ -417,6 +425,7 @@ static void take_record(struct server *s, struct worker *w, const struct up *u)
 		if (w->predecessor)
 			succeed(s, w);
 		hand_over(w);
+		no_longer_awaited(s, w);
 		if (w->role == BIRTH_LENDER)
 			introduce(w);
 		break;

@@ -121,24 +121,35 @@ static int patience(const struct worker *w)
 	return w->n_partial || w->n_held ? SWEEP_MS : -1;
 }
 
-static bool dispatch(struct worker *w, const struct epoll_event *e)
+static void dispatch(struct worker *w, const struct epoll_event *e)
 {
 	struct conn *c;
 
-	if (e->data.u64 == EPOLL_DOWN)
-		return take_packet(w);
 	if (e->data.u64 == EPOLL_LENDER) {
 		lend_ready(w, e->events);
-		return true;
+		return;
 	}
 	c = &w->conns[e->data.u64];
 	if (c->fd <= 0)
-		return true; /* ended earlier in this round */
+		return; /* ended earlier in this round */
 	if (c->watched_out)
 		conn_writable(w, c);
 	else
 		conn_readable(w, c);
-	return true;
+}
+
+/* What opend says comes last: so between the packet that brings a connection and the one that takes
+ * it away its client has a turn, however soon the one follows upon the other. */
+static bool dispatch_all(struct worker *w, const struct epoll_event *events, int n)
+{
+	bool packet = false;
+
+	for (int i = 0; i < n; i++)
+		if (events[i].data.u64 == EPOLL_DOWN)
+			packet = true;
+		else
+			dispatch(w, &events[i]);
+	return !packet || take_packet(w);
 }
 
 /* ---- waiting ---- */
@@ -217,9 +228,8 @@ int serve(struct worker *w)
 			sweep(w);
 			w->sweep_at_ms = now_ms() + (uint64_t)UTIL_MAX(patience(w), 0);
 		}
-		for (int i = 0; i < n; i++)
-			if (!dispatch(w, &events[i]))
-				return 0;
+		if (!dispatch_all(w, events, n))
+			return 0;
 		if (w->releasing && w->n_conns == 0)
 			return 0;
 	}

@@ -211,8 +211,7 @@ static void pump(struct world *x)
 
 	for (int rounds = 0; rounds < 64 && !x->over; rounds++) {
 		n = epoll_wait(x->w.epoll, events, ELEMENTSOF(events), 0);
-		for (int i = 0; i < n && !x->over; i++)
-			x->over = !dispatch(&x->w, &events[i]);
+		x->over = !dispatch_all(&x->w, events, n);
 		x->over |= x->w.releasing && x->w.n_conns == 0;
 		if (n <= 0)
 			break;

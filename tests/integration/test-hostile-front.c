@@ -11,6 +11,7 @@
 #include "ask.h"
 #include "control.h"
 #include "fdpass.h"
+#include "harness-backdoor.h"
 #include "harness.h"
 #include "stats.h"
 
@@ -144,6 +145,15 @@ static void let_go(int *ends)
 {
 	for (int i = 0; i < ENDS; i++)
 		close(ends[i]);
+}
+
+static void hear(const int *ends, uint32_t type)
+{
+	struct up u;
+
+	do
+		ensure(read(ends[UP], &u, sizeof u) == sizeof u, "it has ended");
+	while (u.type != type);
 }
 
 static int have_born(const struct front *f, uint32_t role, uint32_t identity, uint32_t like,
@@ -353,6 +363,47 @@ START_TEST(a_living_worker_and_who_is_born_like_it)
 }
 END_TEST
 
+/* Not of a hostile one, but of one that reloads again and again: whom it brings to a worker and takes
+ * away at once has had an answer in between. */
+START_TEST(who_has_come_has_a_turn)
+{
+	char *file = make_file(at("data/file"), 0644, alice.uid, "file\n"), frame[WIRE_REQUEST_MAX];
+	struct down adopt = { .type = DOWN_ADOPT, .cookie = 1 }, release = { .type = DOWN_RELEASE };
+	int of_alice, listener, ends[ENDS], got;
+	struct wire_outcome out;
+	struct sockaddr_un a;
+	struct told told;
+	struct front f;
+	struct raw r;
+
+	needs_root("become other users");
+	policy("10", "allow read file %s to user %u\n", file, alice.uid);
+	listener = listen_at(&a);
+	r = raw_connect_as(alice, a.sun_path);
+	of_alice = (int)sys(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+	close(listener);
+	f = supervise();
+	ensure(have_born(&f, BIRTH_WORKER, show(&f, of_alice, alice.uid), 0, ends, &told) == 0,
+	       "alice: %s", strerror(-told.result));
+	raw_send(&r, frame, raw_open(frame, 1, file, O_RDONLY));
+	hear(ends, UP_READY);
+	sys(kill(told.pid, SIGSTOP));
+	ok(fdpass_send(ends[DOWN], &adopt, sizeof adopt, &of_alice, 1));
+	ok(fdpass_send(ends[DOWN], &release, sizeof release, NULL, 0));
+	sys(kill(told.pid, SIGCONT));
+	hear(ends, UP_RELEASED);
+	close(of_alice);
+	out = raw_result(&r, 1, &got);
+	ensure(!out.error && got >= 0, "%s", strerror(out.error));
+	close(got);
+	raw_close(&r);
+	let_go(ends);
+	sys(waitpid(told.pid, NULL, 0));
+	ensure(bury(&f, told.instance) == 0, "it is not dead");
+	dismiss(&f);
+}
+END_TEST
+
 /* Requests that make no sense are answered, or end it; nothing is left open. */
 START_TEST(nonsense_is_refused)
 {
@@ -409,6 +460,7 @@ static Suite *suite(void)
 	ADD_ROOT(s, only_those_who_connected_and_only_their_rules, 60);
 	ADD_ROOT(s, who_listens_has_not_come, 30);
 	ADD_ROOT(s, a_living_worker_and_who_is_born_like_it, 60);
+	ADD_ROOT(s, who_has_come_has_a_turn, 30);
 	ADD_ROOT(s, nonsense_is_refused, 60);
 	ADD_ROOT(s, a_front_of_another_build, 30);
 	return s;

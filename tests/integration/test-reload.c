@@ -410,6 +410,46 @@ START_TEST(nothing_is_lost_over_reloads)
 }
 END_TEST
 
+static void come_and_stay(void *arg)
+{
+	struct guest *g = arg;
+	struct raw r = raw_connect(g->socket);
+
+	raw_works(&r, 1, g->a);
+	g->step = 1;
+	turn(g, 2, NULL);
+	raw_works(&r, 2, g->a);
+	raw_close(&r);
+}
+
+/* Else reloads that come faster than workers are born would leave those who are connected without
+ * one for as long as they come. */
+START_TEST(reloads_leave_nobody_unserved)
+{
+	struct guest *g = shared(sizeof *g);
+	char *answer, *status;
+	struct client c;
+	struct opend o;
+
+	g->a = make_file(at("data/a"), 0644, alice.uid, "a\n");
+	policy("10", "allow read file %s to user %u\n", g->a, alice.uid);
+	o = OPEND();
+	g->socket = o.socket;
+	c = client_start(alice, come_and_stay, g);
+	turn(g, 1, &c);
+	for (int i = 0; i < 20; i++) {
+		policy("20", "allow read file %s to user %u\n", at("data/other%d", i), alice.uid);
+		ok(control(&o, "reload", &answer));
+		ok(control(&o, "status", &status));
+		ensure(strstr(answer, "do not answer") || !strstr(status, "state=born"),
+		       "reload %d is over, but\n%s", i, status);
+	}
+	g->step = 2;
+	client_wait(&c);
+	opend_stop(&o);
+}
+END_TEST
+
 /* ---- under load ---- */
 
 /* Odd generations grant `odd`, even ones `even`, all of them `both`, and none `never`. Clients of
@@ -749,6 +789,7 @@ static Suite *suite(void)
 	ADD(s, half_a_frame_does_not_buy_another, 60);
 	ADD_ROOT(s, who_has_not_heard_is_told_of, 60);
 	ADD(s, nothing_is_lost_over_reloads, 60);
+	ADD(s, reloads_leave_nobody_unserved, 60);
 	ADD(s, reloads_under_load, 600);
 	ADD(s, a_deaf_manager, 60);
 	ADD(s, status_of_the_service, 30);

@@ -363,8 +363,8 @@ START_TEST(a_living_worker_and_who_is_born_like_it)
 }
 END_TEST
 
-/* Not of a hostile one, but of one that reloads again and again: whom it brings to a worker and takes
- * away at once has had an answer in between. */
+/* Not of a hostile one, but of one that reloads again and again: whom it brings to a worker and
+ * takes away at once has had an answer in between. */
 START_TEST(who_has_come_has_a_turn)
 {
 	char *file = make_file(at("data/file"), 0644, alice.uid, "file\n"), frame[WIRE_REQUEST_MAX];

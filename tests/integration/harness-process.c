@@ -187,6 +187,13 @@ bool asleep(pid_t pid)
 	return read_stat(pid, &st) && st.state == 'S';
 }
 
+bool stopped(pid_t pid)
+{
+	struct stat_line st;
+
+	return read_stat(pid, &st) && st.state == 'T';
+}
+
 bool alive(pid_t pid)
 {
 	struct stat_line st;

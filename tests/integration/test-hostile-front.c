@@ -388,6 +388,7 @@ START_TEST(who_has_come_has_a_turn)
 	raw_send(&r, frame, raw_open(frame, 1, file, O_RDONLY));
 	hear(ends, UP_READY);
 	sys(kill(told.pid, SIGSTOP));
+	ensure(within(5000, stopped(told.pid)), "it does not stop");
 	ok(fdpass_send(ends[DOWN], &adopt, sizeof adopt, &of_alice, 1));
 	ok(fdpass_send(ends[DOWN], &release, sizeof release, NULL, 0));
 	sys(kill(told.pid, SIGCONT));

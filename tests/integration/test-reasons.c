@@ -432,27 +432,60 @@ static void turn(struct visit *v, int step)
 	ensure(within(20000, v->step == step), "step %d, not %d", v->step, step);
 }
 
-/* One request is on its way and gets no answer of its own. */
+/* A request on its way that gets no answer of its own. */
+static void wait_in_vain(const struct visit *v, struct openc_conn *c)
+{
+	struct openc_result result;
+
+	ensure(within(10000, openc_process(c) != 0), "the connection goes on");
+	ensure(openc_take(c, &result, sizeof result) == 1, "no result");
+	tells(v->reason, -result.fd, result.reason, openc_message(c));
+}
+
+static void ask_for_a_new_file(struct openc_conn *c)
+{
+	struct openc_how how = { .flags = O_WRONLY | O_CREAT | O_EXCL, .mode = 0600 };
+
+	ok(openc_submit(c, at("data/new"), &how, sizeof how, NULL));
+	openc_process(c);
+}
+
 static void ask_in_vain(void *arg)
 {
 	struct visit *v = arg;
 	struct openc_conn *c = connect_to(v->socket);
-	struct openc_how how = { .flags = O_WRONLY | O_CREAT | O_EXCL, .mode = 0600 };
-	struct openc_result result;
 
 	ensure(verdict(c, v->path, O_RDONLY) == 0, "%s", openc_message(c));
 	v->step = 1;
 	turn(v, 2);
-	ok(openc_submit(c, at("data/new"), &how, sizeof how, NULL));
-	openc_process(c);
+	ask_for_a_new_file(c);
 	v->step = 3;
-	ensure(within(10000, openc_process(c) != 0), "the connection goes on");
-	ensure(openc_take(c, &result, sizeof result) == 1, "no result");
-	tells(v->reason, -result.fd, result.reason, openc_message(c));
+	wait_in_vain(v, c);
 	openc_free(c);
 }
 
-static struct opend begin(struct visit *v, struct client *c)
+/* The first hangs, so what the second asks meanwhile is not seen. */
+static void ask_beside_one_that_hangs(void *arg)
+{
+	struct visit *v = arg;
+	struct openc_conn *first = connect_to(v->socket), *second = connect_to(v->socket);
+
+	ensure(verdict(first, v->path, O_RDONLY) == 0 && verdict(second, v->path, O_RDONLY) == 0,
+	       "%s%s", openc_message(first), openc_message(second));
+	v->step = 1;
+	turn(v, 2);
+	ok(openc_submit(first, at("data/fuse/hang"), NULL, 0, NULL));
+	openc_process(first);
+	v->step = 3;
+	turn(v, 4);
+	ask_for_a_new_file(second);
+	v->step = 5;
+	wait_in_vain(v, second);
+	openc_free(second);
+	openc_free(first);
+}
+
+static struct opend begin(struct visit *v, client_fn *visitor, struct client *c)
 {
 	struct opend o;
 
@@ -460,10 +493,11 @@ static struct opend begin(struct visit *v, struct client *c)
 	policy("10", "allow read,create under %s to user %u\n", at("data"), alice.uid);
 	o = OPEND();
 	v->socket = o.socket;
-	*c = client_start(alice, ask_in_vain, v);
+	*c = client_start(alice, visitor, v);
 	turn(v, 1);
 	v->worker = only_worker(&o, alice.uid);
 	sys(kill(v->worker, SIGSTOP));
+	ensure(within(5000, stopped(v->worker)), "it does not stop");
 	return o;
 }
 
@@ -479,16 +513,23 @@ static bool stops(const struct opend *o)
 START_TEST(restart)
 {
 	struct visit *v = shared(sizeof *v);
-	struct client c;
+	struct client c, server;
 	struct opend o;
 
+	needs_root("mount a file system");
+	if (!fuse(&server))
+		skip("FUSE is not to be had here");
 	v->reason = OPENC_R_RESTART;
-	o = begin(v, &c);
+	o = begin(v, ask_beside_one_that_hangs, &c);
 	sys(kill(o.pid, SIGTERM));
 	ensure(within(5000, stops(&o)) && within(5000, asleep(o.pid)), "it does not stop");
 	v->step = 2;
 	turn(v, 3);
 	sys(kill(v->worker, SIGCONT));
+	ensure(within(5000, asleep(v->worker)), "it does not hang");
+	v->step = 4;
+	turn(v, 5);
+	end_fuse(&server);
 	client_wait(&c);
 	sys(waitpid(o.pid, NULL, 0));
 	close_fd(o.notify);
@@ -503,7 +544,7 @@ START_TEST(lost)
 	struct opend o;
 
 	v->reason = OPENC_R_LOST;
-	o = begin(v, &c);
+	o = begin(v, ask_in_vain, &c);
 	v->step = 2;
 	turn(v, 3);
 	sys(kill(v->worker, SIGKILL));
@@ -662,7 +703,7 @@ static Suite *suite(void)
 	ADD(s, quota, 30);
 	ADD(s, audit, 60);
 	ADD(s, resources, 30);
-	ADD(s, restart, 30);
+	ADD_ROOT(s, restart, 30);
 	ADD(s, lost, 30);
 	ADD(s, slow, 30);
 	ADD(s, library_reasons, 60);

@@ -162,6 +162,12 @@ void client_turn_away(struct server *s, struct client *c, int reason)
 	client_close(s, c);
 }
 
+/* Where the supervisor has ended, the next opend can do what we cannot. */
+int reason_to_fail(const struct server *s)
+{
+	return s->supervisor < 0 ? WIRE_RESTART : WIRE_RESOURCES;
+}
+
 /* A client who cannot be served is told so, and has no worker. Near the end the next opend may have
  * one. */
 static struct worker *place(struct server *s, struct client *c, uint32_t carried)
@@ -177,7 +183,7 @@ static struct worker *place(struct server *s, struct client *c, uint32_t carried
 	if (!lost && !s->stopping && c->identity)
 		reason = worker_for(s, c->identity, &w);
 	if (reason != 0) {
-		client_turn_away(s, c, reason < 0 ? WIRE_RESOURCES : reason);
+		client_turn_away(s, c, reason < 0 ? reason_to_fail(s) : reason);
 		return NULL;
 	}
 	client_attach(w, c);

@@ -296,7 +296,7 @@ void door_welcome(struct server *s, int consume_fd, const struct door *d)
 	if (i)
 		client_welcome(s, i, consume_fd, no_rights);
 	else
-		turn_away(consume_fd, no_rights, WIRE_RESOURCES);
+		turn_away(consume_fd, no_rights, reason_to_fail(s));
 }
 
 static int resume_accepting(sd_event_source *source, uint64_t usec, void *data)

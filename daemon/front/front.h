@@ -226,6 +226,8 @@ void client_detach(struct client *c);
 /* Finds c, which has no worker, one. A client who cannot be served is told so. */
 void client_place(struct server *s, struct client *c, uint32_t carried);
 void client_turn_away(struct server *s, struct client *c, int reason);
+/* A WIRE_ reason for whom we cannot serve, as far as it is up to us. */
+int reason_to_fail(const struct server *s);
 /* Takes c off its worker and out of the table, and closes our duplicate. */
 void client_close(struct server *s, struct client *c);
 /* Hands over what waits, as far as the worker's socket has room. */

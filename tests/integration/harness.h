@@ -157,8 +157,8 @@ int64_t proc_cpu_msec(pid_t pid);
 /* Children of a process whose command name is `comm` (NULL: all). */
 size_t children(pid_t pid, const char *comm, pid_t *ret, size_t max);
 bool alive(pid_t pid);	/* and no zombie */
-bool asleep(pid_t pid);
-bool stopped(pid_t pid); /* SIGSTOP takes its time */ /* waits for something */
+bool asleep(pid_t pid); /* waits for something */
+bool stopped(pid_t pid); /* SIGSTOP takes its time */
 
 /* ---- the daemon ---- */
 

@@ -3,8 +3,8 @@
  * What is not answered stays unanswered until the connection is aborted: the one who waits is in D
  * state, and no signal reaches him. */
 #include <linux/fuse.h>
+#include <sched.h>
 #include <sys/mount.h>
-#include "harness.h"
 #include "harness-fuse.h"
 
 enum { NODE_PLAIN = 2, NODE_HANG, NODE_FLUSH, NODE_DENIED, NODE_EMPTY };
@@ -14,7 +14,7 @@ static const char *const names[] = {
 	[NODE_DENIED] = "denied", [NODE_EMPTY] = "empty",
 };
 
-int fuse_mount(const char *path)
+static int mount_at(const char *path)
 {
 	_cleanup_close_ int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
@@ -124,8 +124,10 @@ static void answer(int fd, const struct fuse_in_header *in, const void *body)
 	}
 }
 
-void fuse_serve(int fd)
+/* Until the file system is unmounted or its connection aborted. */
+static void serve(void *arg)
 {
+	const int fd = *(int *)arg;
 	static char buf[FUSE_MIN_READ_BUFFER + 65536];
 
 	for (;;) {
@@ -140,4 +142,22 @@ void fuse_serve(int fd)
 		answer(fd, (const struct fuse_in_header *)(const void *)buf,
 		       buf + sizeof(struct fuse_in_header));
 	}
+}
+
+bool fuse_start(struct client *ret)
+{
+	_cleanup_close_ int fd = -1;
+
+	sys(unshare(CLONE_NEWNS));
+	sys(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	fd = mount_at(make_dir(at("data/fuse"), 0755, 0));
+	if (fd >= 0)
+		*ret = client_start(uid_only(0), serve, &fd);
+	return fd >= 0;
+}
+
+void fuse_end(struct client *server)
+{
+	sys(umount2(at("data/fuse"), MNT_FORCE | MNT_DETACH));
+	client_wait(server);
 }

@@ -5,10 +5,13 @@
 #ifndef HARNESS_FUSE_H
 #define HARNESS_FUSE_H
 
-/* Mounts it at path, for everybody, in the caller's mount namespace. Returns the descriptor to be
- * served, or -errno: no FUSE here. Needs root. */
-int fuse_mount(const char *path);
-/* Serves until the file system is unmounted or its connection aborted; then returns. */
-void fuse_serve(int fd);
+#include "harness.h"
+
+/* Mounts it at TREE/data/fuse, for everybody, in a mount namespace that is the caller's own from
+ * now on, and serves it in a process of its own. Nobody else holds the descriptor: who hangs could
+ * not be let go by the server's end. False: no FUSE here. Needs root. */
+bool fuse_start(struct client *ret);
+/* Unmounts it, which lets go whoever hangs, and waits for its server. */
+void fuse_end(struct client *server);
 
 #endif

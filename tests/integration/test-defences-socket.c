@@ -438,11 +438,6 @@ START_TEST(workers_of_a_uid_are_counted)
 END_TEST
 
 /* One worker hangs in an open. That is all that this uid may have of that kind. */
-static void serve_fuse(void *arg)
-{
-	fuse_serve(*(int *)arg);
-}
-
 static void hang(void *arg)
 {
 	const struct member *m = arg;
@@ -467,16 +462,10 @@ START_TEST(workers_that_hang_are_counted)
 	struct client server;
 	char *config, *plain;
 	struct opend o;
-	int fuse;
 
 	needs_root("mount a file system");
-	sys(unshare(CLONE_NEWNS));
-	sys(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	fuse = fuse_mount(make_dir(at("data/fuse"), 0755, 0));
-	if (fuse < 0)
+	if (!fuse_start(&server))
 		skip("FUSE is not to be had here");
-	server = client_start(uid_only(0), serve_fuse, &fuse);
-	close_fd(fuse);
 	m.file = at("data/fuse/hang");
 	plain = make_file(at("data/plain"), 0644, 0, "plain\n");
 	config = make_file(at("run/opend.conf"), 0644, 0, "set stuck-per-user 1\n");
@@ -485,8 +474,7 @@ START_TEST(workers_that_hang_are_counted)
 	m.socket = o.socket;
 	as(alice, hang, &m);
 	ask_for(&o, bob, plain, O_RDONLY, "plain\n");
-	sys(umount2(at("data/fuse"), MNT_FORCE | MNT_DETACH));
-	client_wait(&server);
+	fuse_end(&server);
 	opend_stop(&o);
 }
 END_TEST

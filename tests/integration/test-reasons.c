@@ -214,32 +214,6 @@ START_TEST(kernel_reasons)
 }
 END_TEST
 
-/* Mounts and serves a file system of its own, on TREE/data/fuse; false: no FUSE here. */
-static void serve_fuse(void *arg)
-{
-	fuse_serve(*(int *)arg);
-}
-
-static bool fuse(struct client *ret)
-{
-	int fd;
-
-	sys(unshare(CLONE_NEWNS));
-	sys(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	fd = fuse_mount(make_dir(at("data/fuse"), 0755, 0));
-	if (fd < 0)
-		return false;
-	*ret = client_start(uid_only(0), serve_fuse, &fd);
-	close_fd(fd);
-	return true;
-}
-
-static void end_fuse(struct client *server)
-{
-	sys(umount2(at("data/fuse"), MNT_FORCE | MNT_DETACH));
-	client_wait(server);
-}
-
 /* To open it is a link, to read it is none: it must have changed between the two. */
 START_TEST(changed)
 {
@@ -247,12 +221,12 @@ START_TEST(changed)
 	struct opend o;
 
 	needs_root("mount a file system");
-	if (!fuse(&server))
+	if (!fuse_start(&server))
 		skip("FUSE is not to be had here");
 	policy("10", "allow read under %s to anyone\n", at("data"));
 	o = OPEND();
 	refused(&o, at("data/fuse/denied"), O_RDONLY, OPENC_R_CHANGED);
-	end_fuse(&server);
+	fuse_end(&server);
 	opend_stop(&o);
 }
 END_TEST
@@ -320,13 +294,13 @@ START_TEST(stuck)
 	struct opend o;
 
 	needs_root("mount a file system");
-	if (!fuse(&server))
+	if (!fuse_start(&server))
 		skip("FUSE is not to be had here");
 	policy("10", "allow read under %s to anyone\n", at("data"));
 	o = opend_start("--config", config, NULL);
 	v.socket = o.socket;
 	as(alice, be_stuck, &v);
-	end_fuse(&server);
+	fuse_end(&server);
 	opend_stop(&o);
 }
 END_TEST
@@ -517,7 +491,7 @@ START_TEST(restart)
 	struct opend o;
 
 	needs_root("mount a file system");
-	if (!fuse(&server))
+	if (!fuse_start(&server))
 		skip("FUSE is not to be had here");
 	v->reason = OPENC_R_RESTART;
 	o = begin(v, ask_beside_one_that_hangs, &c);
@@ -529,7 +503,7 @@ START_TEST(restart)
 	ensure(within(5000, asleep(v->worker)), "it does not hang");
 	v->step = 4;
 	turn(v, 5);
-	end_fuse(&server);
+	fuse_end(&server);
 	client_wait(&c);
 	sys(waitpid(o.pid, NULL, 0));
 	close_fd(o.notify);

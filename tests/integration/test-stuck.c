@@ -181,23 +181,6 @@ struct hanging {
 	unsigned granted, silent, refused;
 };
 
-static void serve_fuse(void *arg)
-{
-	fuse_serve(*(int *)arg);
-}
-
-/* Mounts and serves. Nobody but the server may hold the descriptor: who hangs could not be let go
- * by the server's end. -errno: no FUSE here. */
-static int start_server(struct client *ret)
-{
-	_cleanup_close_ int fd = fuse_mount(make_dir(at("data/fuse"), 0755, 0));
-
-	if (fd < 0)
-		return take_fd(&fd);
-	*ret = client_start(uid_only(0), serve_fuse, &fd);
-	return 0;
-}
-
 /* Asks on a new connection each time and does not wait long. What comes it cannot close without
  * hanging itself, so it does so at its end. */
 static void ask_and_leave(void *arg)
@@ -285,9 +268,7 @@ static void hang(const char *name)
 	int status;
 	struct opend o;
 
-	sys(unshare(CLONE_NEWNS));
-	sys(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	if (start_server(&server) < 0)
+	if (!fuse_start(&server))
 		skip("FUSE is not to be had here");
 	h->path = at("data/fuse/%s", name);
 	h->plain = make_file(at("data/plain"), 0644, 0, "plain\n");
@@ -316,9 +297,8 @@ static void hang(const char *name)
 	ensure(access(o.socket, F_OK) < 0, "the socket was left behind");
 	ensure(within(5000, any_hangs(found, n_found)), "no signal was in vain");
 	/* Now who hangs is let go. */
-	sys(umount2(at("data/fuse"), MNT_FORCE | MNT_DETACH));
+	fuse_end(&server);
 	client_wait(&victim);
-	client_wait(&server);
 	close_fd(o.notify);
 	no_process_left();
 }
@@ -381,9 +361,7 @@ START_TEST(a_worker_that_hangs_is_replaced)
 	struct opend o;
 
 	needs_root("mount a file system");
-	sys(unshare(CLONE_NEWNS));
-	sys(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	if (start_server(&server) < 0)
+	if (!fuse_start(&server))
 		skip("FUSE is not to be had here");
 	h->path = at("data/fuse/hang");
 	h->plain = make_file(at("data/plain"), 0644, 0, "plain\n");
@@ -394,10 +372,9 @@ START_TEST(a_worker_that_hangs_is_replaced)
 	victim = client_start(alice, hang_once, h);
 	ensure(within(5000, h->asked || !alive(victim.pid)), "the client hangs");
 	as(alice, ask_until_served, h);
-	sys(umount2(at("data/fuse"), MNT_FORCE | MNT_DETACH));
+	fuse_end(&server);
 	h->stop = 1;
 	client_wait(&victim);
-	client_wait(&server);
 	ask_for(&o, alice, h->plain, O_RDONLY, "plain\n");
 	opend_stop(&o);
 }
@@ -444,9 +421,7 @@ START_TEST(who_leaves_may_hang_as_well)
 	size_t n;
 
 	needs_root("mount a file system");
-	sys(unshare(CLONE_NEWNS));
-	sys(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	if (start_server(&server) < 0)
+	if (!fuse_start(&server))
 		skip("FUSE is not to be had here");
 	h->path = at("data/fuse/hang");
 	make_dir(at("data/hers"), 0755, alice.uid);
@@ -464,9 +439,8 @@ START_TEST(who_leaves_may_hang_as_well)
 		       !strstr(answer, "opend_workers{state=\"stuck\"} 0"),
 	       "none is stuck: %s", answer);
 	h->stop = 1;
-	sys(umount2(at("data/fuse"), MNT_FORCE | MNT_DETACH));
+	fuse_end(&server);
 	client_wait(&c);
-	client_wait(&server);
 	opend_stop(&o);
 }
 END_TEST
@@ -498,9 +472,7 @@ START_TEST(who_is_being_born_may_hang)
 	struct opend o;
 
 	needs_root("mount a file system");
-	sys(unshare(CLONE_NEWNS));
-	sys(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	if (start_server(&server) < 0)
+	if (!fuse_start(&server))
 		skip("FUSE is not to be had here");
 	policy("10", "allow read file %s to user %u\n", at("data/fuse/plain"), alice.uid);
 	o = OPEND();
@@ -513,8 +485,7 @@ START_TEST(who_is_being_born_may_hang)
 	h->stop = 1;
 	client_wait(&c);
 	ask_for(&o, alice, at("data/fuse/plain"), O_RDONLY, NULL);
-	sys(umount2(at("data/fuse"), MNT_FORCE | MNT_DETACH));
-	client_wait(&server);
+	fuse_end(&server);
 	opend_stop(&o);
 }
 END_TEST

@@ -11,11 +11,6 @@ struct visit {
 	int error, reason;
 };
 
-static void serve_fuse(void *arg)
-{
-	fuse_serve(*(int *)arg);
-}
-
 static void ask_promptly(void *arg)
 {
 	const struct visit *v = arg;
@@ -34,17 +29,11 @@ static void ask_promptly(void *arg)
 static void ask_of_a_liar(const char *name, int error, int reason)
 {
 	struct visit v = { .error = error, .reason = reason };
-	_cleanup_close_ int fd = -1;
 	struct client server;
 	struct opend o;
 
-	sys(unshare(CLONE_NEWNS));
-	sys(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	fd = fuse_mount(make_dir(at("data/fuse"), 0755, 0));
-	if (fd < 0)
+	if (!fuse_start(&server))
 		skip("FUSE is not to be had here");
-	server = client_start(uid_only(0), serve_fuse, &fd);
-	fd = close_fd(fd);
 	v.path = at("data/fuse/%s", name);
 	v.plain = make_file(at("data/plain"), 0644, 0, "plain\n");
 	policy("10", "allow read under %s to user %u\n", at("data"), alice.uid);
@@ -52,8 +41,7 @@ static void ask_of_a_liar(const char *name, int error, int reason)
 	v.socket = o.socket;
 	ask_for(&o, alice, at("data/fuse/plain"), O_RDONLY, NULL);
 	as(alice, ask_promptly, &v);
-	sys(umount2(at("data/fuse"), MNT_FORCE | MNT_DETACH));
-	client_wait(&server);
+	fuse_end(&server);
 	opend_stop(&o);
 }
 

@@ -5,7 +5,6 @@
  * first need be shown to the supervisor. */
 #include <errno.h>
 #include <search.h>
-#include <sys/socket.h>
 #include "front.h"
 
 enum { IDENTITIES_KEPT = 8 /* of a uid, for when it comes back */ };

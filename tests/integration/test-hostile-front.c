@@ -144,7 +144,7 @@ enum { DOWN, UP, AUDIT, ENDS };
 static void let_go(int *ends)
 {
 	for (int i = 0; i < ENDS; i++)
-		close(ends[i]);
+		ends[i] = close_fd(ends[i]);
 }
 
 static void hear(const int *ends, uint32_t type)
@@ -363,48 +363,6 @@ START_TEST(a_living_worker_and_who_is_born_like_it)
 }
 END_TEST
 
-/* Not of a hostile one, but of one that reloads again and again: whom it brings to a worker and
- * takes away at once has had an answer in between. */
-START_TEST(who_has_come_has_a_turn)
-{
-	char *file = make_file(at("data/file"), 0644, alice.uid, "file\n"), frame[WIRE_REQUEST_MAX];
-	struct down adopt = { .type = DOWN_ADOPT, .cookie = 1 }, release = { .type = DOWN_RELEASE };
-	int of_alice, listener, ends[ENDS], got;
-	struct wire_outcome out;
-	struct sockaddr_un a;
-	struct told told;
-	struct front f;
-	struct raw r;
-
-	needs_root("become other users");
-	policy("10", "allow read file %s to user %u\n", file, alice.uid);
-	listener = listen_at(&a);
-	r = raw_connect_as(alice, a.sun_path);
-	of_alice = (int)sys(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
-	close(listener);
-	f = supervise();
-	ensure(have_born(&f, BIRTH_WORKER, show(&f, of_alice, alice.uid), 0, ends, &told) == 0,
-	       "alice: %s", strerror(-told.result));
-	raw_send(&r, frame, raw_open(frame, 1, file, O_RDONLY));
-	hear(ends, UP_READY);
-	sys(kill(told.pid, SIGSTOP));
-	ensure(within(5000, stopped(told.pid)), "it does not stop");
-	ok(fdpass_send(ends[DOWN], &adopt, sizeof adopt, &of_alice, 1));
-	ok(fdpass_send(ends[DOWN], &release, sizeof release, NULL, 0));
-	sys(kill(told.pid, SIGCONT));
-	hear(ends, UP_RELEASED);
-	close(of_alice);
-	out = raw_result(&r, 1, &got);
-	ensure(!out.error && got >= 0, "%s", strerror(out.error));
-	close(got);
-	raw_close(&r);
-	let_go(ends);
-	sys(waitpid(told.pid, NULL, 0));
-	ensure(bury(&f, told.instance) == 0, "it is not dead");
-	dismiss(&f);
-}
-END_TEST
-
 /* Requests that make no sense are answered, or end it; nothing is left open. */
 START_TEST(nonsense_is_refused)
 {
@@ -454,6 +412,130 @@ START_TEST(a_front_of_another_build)
 }
 END_TEST
 
+/* ---- not hostile, but in a hurry, or gone ---- */
+
+/* A worker that is READY for alice, and a connection of hers that it has not got yet. */
+struct ready {
+	struct front f;
+	struct told told;
+	int ends[ENDS], of_alice;
+	struct raw alices;
+	const char *file;
+};
+
+static struct ready have_a_worker(void)
+{
+	struct ready w = { .file = make_file(at("data/file"), 0644, alice.uid, "file\n") };
+	struct sockaddr_un a;
+	int listener;
+
+	policy("10", "allow read file %s to user %u\n", w.file, alice.uid);
+	listener = listen_at(&a);
+	w.alices = raw_connect_as(alice, a.sun_path);
+	w.of_alice = (int)sys(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+	close(listener);
+	w.f = supervise();
+	ensure(have_born(&w.f, BIRTH_WORKER, show(&w.f, w.of_alice, alice.uid), 0, w.ends,
+			 &w.told) == 0,
+	       "alice: %s", strerror(-w.told.result));
+	hear(w.ends, UP_READY);
+	return w;
+}
+
+static void adopt(struct ready *w)
+{
+	const struct down d = { .type = DOWN_ADOPT, .cookie = 1 };
+
+	ok(fdpass_send(w->ends[DOWN], &d, sizeof d, &w->of_alice, 1));
+}
+
+static void stop_it(const struct ready *w)
+{
+	sys(kill(w->told.pid, SIGSTOP));
+	ensure(within(5000, stopped(w->told.pid)), "it does not stop");
+}
+
+static void ask_it_for_the_file(struct ready *w, uint64_t id)
+{
+	char frame[WIRE_REQUEST_MAX];
+
+	raw_send(&w->alices, frame, raw_open(frame, id, w->file, O_RDONLY));
+}
+
+static void it_ends(struct ready *w)
+{
+	ensure(within(5000, waitpid(w->told.pid, NULL, WNOHANG) == w->told.pid), "it goes on");
+	ensure(bury(&w->f, w->told.instance) == 0, "it is not dead");
+	let_go(w->ends);
+	dismiss(&w->f);
+}
+
+/* Whom opend brings to a worker and takes away at once, as reload upon reload does, has had an
+ * answer in between. */
+START_TEST(who_has_come_has_a_turn)
+{
+	const struct down release = { .type = DOWN_RELEASE };
+	struct wire_outcome out;
+	struct ready w;
+	int got;
+
+	needs_root("become other users");
+	w = have_a_worker();
+	ask_it_for_the_file(&w, 1);
+	stop_it(&w);
+	adopt(&w);
+	ok(fdpass_send(w.ends[DOWN], &release, sizeof release, NULL, 0));
+	sys(kill(w.told.pid, SIGCONT));
+	hear(w.ends, UP_RELEASED);
+	close(w.of_alice);
+	out = raw_result(&w.alices, 1, &got);
+	ensure(!out.error && got >= 0, "%s", strerror(out.error));
+	close(got);
+	raw_close(&w.alices);
+	it_ends(&w);
+}
+END_TEST
+
+/* Nobody is served without opend: its end comes before what is asked meanwhile. */
+START_TEST(who_has_no_opend_is_not_served)
+{
+	char frame[WIRE_REPLY_MAX];
+	struct ready w;
+	int size, fd;
+
+	needs_root("become other users");
+	w = have_a_worker();
+	adopt(&w);
+	raw_works(&w.alices, 1, w.file);
+	stop_it(&w);
+	ask_it_for_the_file(&w, 2);
+	close(w.of_alice);
+	w.ends[DOWN] = close_fd(w.ends[DOWN]);
+	sys(kill(w.told.pid, SIGCONT));
+	size = raw_recv(&w.alices, frame, &fd, 5000);
+	ensure(size <= 0 && size != -ETIMEDOUT, "it gets %d bytes", size);
+	raw_close(&w.alices);
+	it_ends(&w);
+}
+END_TEST
+
+/* What opend has not been told it would wait for. */
+START_TEST(who_is_not_heard_ends)
+{
+	struct ready w;
+
+	needs_root("become other users");
+	w = have_a_worker();
+	adopt(&w);
+	raw_works(&w.alices, 1, w.file);
+	w.ends[UP] = close_fd(w.ends[UP]);
+	/* It would say CLOSED. */
+	raw_close(&w.alices);
+	close(w.of_alice);
+	it_ends(&w);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("hostile-front");
@@ -461,9 +543,11 @@ static Suite *suite(void)
 	ADD_ROOT(s, only_those_who_connected_and_only_their_rules, 60);
 	ADD_ROOT(s, who_listens_has_not_come, 30);
 	ADD_ROOT(s, a_living_worker_and_who_is_born_like_it, 60);
-	ADD_ROOT(s, who_has_come_has_a_turn, 30);
 	ADD_ROOT(s, nonsense_is_refused, 60);
 	ADD_ROOT(s, a_front_of_another_build, 30);
+	ADD_ROOT(s, who_has_come_has_a_turn, 30);
+	ADD_ROOT(s, who_has_no_opend_is_not_served, 30);
+	ADD_ROOT(s, who_is_not_heard_ends, 30);
 	return s;
 }
 

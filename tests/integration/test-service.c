@@ -148,6 +148,40 @@ START_TEST(a_supervisor_that_hangs)
 }
 END_TEST
 
+static void come_in_vain(void *arg)
+{
+	struct visit *v = arg;
+	struct raw r = raw_connect(v->socket);
+	int goodbye = -1;
+
+	v->step = 1;
+	ensure(raw_ended(&r, &goodbye, 10000) && goodbye == OPENC_R_RESTART,
+	       "GOODBYE with reason %d", goodbye);
+	raw_close(&r);
+}
+
+/* Who asks while there is no supervisor any more is to come to the next opend. */
+START_TEST(a_supervisor_that_ends_with_a_question)
+{
+	struct visit *v = shared(sizeof *v);
+	struct opend o = OPEND();
+	pid_t supervisor = supervisor_of(&o);
+	struct client c;
+
+	v->socket = o.socket;
+	sys(kill(supervisor, SIGSTOP));
+	ensure(within(5000, stopped(supervisor)), "it does not stop");
+	c = client_start(alice, come_in_vain, v);
+	turn(v, 1, &c);
+	ensure(within(5000, asleep(o.pid)), "opend does not wait for its supervisor");
+	sys(kill(supervisor, SIGKILL));
+	client_wait(&c);
+	ensure(within(10000, waitpid(o.pid, NULL, WNOHANG) == o.pid), "opend goes on");
+	close_fd(o.notify);
+	no_process_left();
+}
+END_TEST
+
 /* ---- the beginning ---- */
 
 static int exit_status(struct opend *o)
@@ -549,6 +583,7 @@ static Suite *suite(void)
 	ADD(s, a_killed_supervisor_and_what_it_leaves, 30);
 	ADD(s, neither_half_goes_on_alone, 30);
 	ADD(s, a_supervisor_that_hangs, 30);
+	ADD(s, a_supervisor_that_ends_with_a_question, 30);
 	ADD(s, a_live_socket_is_not_stolen, 30);
 	ADD(s, what_is_no_socket_is_not_replaced, 30);
 	ADD(s, a_directory_that_others_may_write, 30);
